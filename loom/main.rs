@@ -1,0 +1,3 @@
+#[cfg(not(loom))]
+compile_error!("loom");
+fn main() {}

@@ -1,0 +1,40 @@
+//! When the log is synced, and what an answer therefore means.
+
+use std::time::Duration;
+
+/// When a shard's log is synced to the disk, which decides what a receipt promises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// Sync before every answer; one sync covers everything that queued up meanwhile. Receipts are
+    /// [`Durability::Durable`]. The default.
+    #[default]
+    Always,
+    /// Answer after the write and sync at most this much later, also when idle. Receipts are
+    /// [`Durability::Accepted`]. From 1 ms to 1 hour.
+    Interval(Duration),
+    /// Answer after the write and leave syncing to rolls and shutdown. Receipts are [`Durability::Written`].
+    Never,
+}
+
+impl SyncPolicy {
+    /// What a receipt under this policy promises.
+    #[must_use]
+    pub const fn durability(self) -> Durability {
+        match self {
+            Self::Always => Durability::Durable,
+            Self::Interval(_) => Durability::Accepted,
+            Self::Never => Durability::Written,
+        }
+    }
+}
+
+/// How safe a command is, ordered from the weakest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Durability {
+    /// In the operating system's hands: survives `kill -9`, not a power cut.
+    Written,
+    /// As [`Durability::Written`], and synced within the policy's interval.
+    Accepted,
+    /// Synced: survives a power cut.
+    Durable,
+}

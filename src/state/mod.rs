@@ -1,0 +1,3 @@
+//! In-memory state of a shard: the persistent map and what is built on it.
+
+mod map;

@@ -1,0 +1,9 @@
+//! Shared memory: the only place in the crate that names `std::sync` or `loom`.
+//!
+//! Everything that two threads touch without a message between them is built here, from the shim below,
+//! so that `loom/` can explore every interleaving of it. Not here: channels (flume and ractor mailboxes)
+//! and the reader side of `arc_swap`, which loom cannot see.
+
+mod shim;
+
+pub use shim::{Arc, Mutex, MutexGuard, atomic};
