@@ -1,0 +1,31 @@
+//! The in-memory state of a shard: a persistent (structurally shared) hash trie map.
+//!
+//! A clone is one root: O(1), and neither side sees what the other does afterwards. A change copies
+//! the path to its entry as far as it is shared with another root and works in place below that, so
+//! a map that nobody has cloned behaves like an ordinary mutable one.
+//!
+//! - Fan-out 16. The caller's 64-bit hash is consumed from its most significant nibble down, so the
+//!   order of iteration is ascending hash, and ascending key among entries of one full hash. It is
+//!   the same for every root of a shard, which is what lets a cursor travel from one root to the
+//!   next.
+//! - The shape is canonical: equal contents have equal tries, whatever the order of inserts and
+//!   removes.
+//! - Depth is at most 16, so neither dropping a root nor removing an entry can exhaust a stack.
+//!
+//! Not here: hashing (callers bring the hash), transactions, the limit on memory and the choice of
+//! what to spill. There is no protocol between threads either, so nodes, entries and values are
+//! counted by `std`'s `Arc` in loom builds too: loom's cannot copy on write, and exploring its
+//! counts would prove only that `Arc` works. An entry's access mark is the one thing that readers
+//! write; it comes from [`crate::sync`].
+
+mod entry;
+mod iter;
+mod node;
+mod trie;
+
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+pub use entry::{Entry, Key};
+pub use iter::{Batch, Cursor, Iter};
+pub use trie::{ENTRY_BYTES, Map};

@@ -1,0 +1,283 @@
+//! The map against a `BTreeMap`, with clones kept alive, few hashes and many.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use proptest::{collection::vec, prelude::*};
+
+use super::{Cursor, ENTRY_BYTES, Entry, Map, node::Node};
+
+type Model = BTreeMap<(u64, Vec<u8>), u32>;
+
+/// Hash functions of a key number: from one bucket for all, over paths that part late, to well
+/// spread.
+const HASHES: [fn(u16) -> u64; 5] = [
+    |_| 0,
+    |number| u64::from(number & 0x3) << 62,
+    |number| u64::MAX - u64::from(number & 0x1f),
+    |number| u64::from(number & 0x7) << 60 | u64::from(number & 0x3),
+    |number| u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+];
+
+#[derive(Clone, Debug)]
+enum Op {
+    Insert(u16, u32),
+    Remove(u16),
+    Get(u16),
+    Keep,
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let number = 0_u16..200;
+    vec(
+        prop_oneof![
+            4 => (number.clone(), any::<u32>()).prop_map(|(number, value)| Op::Insert(number, value)),
+            3 => number.clone().prop_map(Op::Remove),
+            1 => number.prop_map(Op::Get),
+            1 => Just(Op::Keep),
+        ],
+        0..400,
+    )
+}
+
+/// Short and long keys, so that both forms of `Key` occur.
+fn key(number: u16) -> Vec<u8> {
+    let mut key = number.to_be_bytes().to_vec();
+    key.resize(2 + usize::from(number % 3) * 14, 7);
+    key
+}
+
+fn put(map: &mut Map<u32>, hash: u64, key: &[u8], value: u32) -> Option<u32> {
+    map.insert(hash, key, Arc::new(value), value as usize % 1000).map(|value| *value)
+}
+
+fn contents(map: &Map<u32>) -> Vec<((u64, Vec<u8>), u32)> {
+    map.iter().map(|entry| ((entry.hash(), entry.key().to_vec()), **entry.value())).collect()
+}
+
+/// A map is what its model says, in the model's order, with sums that add up and the canonical
+/// shape.
+fn check(map: &Map<u32>, model: &Model) {
+    assert!(contents(map).into_iter().eq(model.clone()));
+    assert_eq!((map.len(), map.is_empty()), (model.len(), model.is_empty()));
+    let bytes = |((_, key), value): (&(u64, Vec<u8>), &u32)| {
+        ENTRY_BYTES + key.len() + *value as usize % 1000
+    };
+    assert_eq!(map.bytes(), model.iter().map(bytes).sum::<usize>());
+    assert_eq!(map.bytes(), map.iter().map(Entry::bytes).sum::<usize>());
+    shape(map.root(), 0, 0);
+}
+
+/// Writes a trie down with the capacities of its branches, and asserts what every canonical trie
+/// keeps.
+fn shape(node: &Node<u32>, prefix: u64, depth: u32) -> String {
+    let entries = node.entries();
+    for entry in entries {
+        assert_eq!(
+            entry.hash().checked_shr(64 - 4 * depth).unwrap_or(0),
+            prefix,
+            "an entry lies on its hash's path"
+        );
+    }
+    assert!(entries.is_sorted_by(|a, b| a.hash() == b.hash() && a.key() < b.key()));
+    match node {
+        Node::Empty => "-".into(),
+        Node::Leaf(entry) => format!("{:?}", entry.key()),
+        Node::Bucket(_) => {
+            assert!(entries.len() > 1);
+            format!(
+                "<{}>",
+                entries.iter().map(|entry| format!("{:?}", entry.key())).collect::<String>()
+            )
+        }
+        Node::Branch(branch) => {
+            assert!(depth < 16);
+            let used = branch.slots().iter().filter(|slot| !matches!(slot, Node::Empty)).count();
+            assert!(
+                used > 1 || matches!(branch.slots(), [Node::Branch(_), ..]),
+                "a lone leaf is lifted up"
+            );
+            let nibbles: Vec<u64> = branch.nibbles().collect();
+            assert_eq!(nibbles.len(), used);
+            assert!(branch.slots().iter().skip(used).all(|slot| matches!(slot, Node::Empty)));
+            let children = branch.slots().iter().zip(nibbles);
+            let inner: String = children
+                .map(|(slot, nibble)| shape(slot, prefix << 4 | nibble, depth + 1))
+                .collect();
+            format!("[{}:{inner}]", branch.slots().len())
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn behaves_like_an_ordered_map_and_clones_never_change(ops in ops(), hash in 0..HASHES.len()) {
+        let hash = HASHES[hash];
+        let (mut map, mut model, mut kept) = (Map::new(), Model::new(), Vec::new());
+        for op in ops {
+            match op {
+                Op::Insert(number, value) => {
+                    let (hash, key) = (hash(number), key(number));
+                    prop_assert_eq!(put(&mut map, hash, &key, value), model.insert((hash, key), value));
+                }
+                Op::Remove(number) => {
+                    let (hash, key) = (hash(number), key(number));
+                    let removed = map.remove(hash, &key).map(|value| *value);
+                    prop_assert_eq!(removed, model.remove(&(hash, key)));
+                }
+                Op::Get(number) => {
+                    let (hash, key) = (hash(number), key(number));
+                    prop_assert_eq!(map.get(hash, &key).map(|value| **value), model.get(&(hash, key)).copied());
+                }
+                Op::Keep => kept.push((map.clone(), model.clone())),
+            }
+        }
+        check(&map, &model);
+        for (map, model) in &kept {
+            check(map, model);
+        }
+        for (hash, key) in model.keys() {
+            map.remove(*hash, key);
+        }
+        check(&map, &Model::new());
+    }
+
+    #[test]
+    fn shape_depends_on_the_contents_alone(ops in ops(), hash in 0..HASHES.len()) {
+        let hash = HASHES[hash];
+        let mut map = Map::new();
+        for op in ops {
+            match op {
+                Op::Insert(number, value) => drop(put(&mut map, hash(number), &key(number), value)),
+                Op::Remove(number) | Op::Get(number) => drop(map.remove(hash(number), &key(number))),
+                Op::Keep => {}
+            }
+        }
+        let mut again = Map::new();
+        for ((hash, key), value) in contents(&map).iter().rev() {
+            put(&mut again, *hash, key, *value);
+        }
+        prop_assert_eq!(shape(map.root(), 0, 0), shape(again.root(), 0, 0));
+    }
+
+    #[test]
+    fn a_scan_across_roots_returns_every_lasting_key_once(
+        ops in ops(), hash in 0..HASHES.len(), limit in 0_usize..20, changes in 1_usize..8,
+    ) {
+        let hash = HASHES[hash];
+        let lasting: Vec<u16> = (0..200).step_by(2).collect();
+        let mut map = Map::new();
+        for number in &lasting {
+            put(&mut map, hash(*number), &key(*number), 0);
+        }
+        let mut ops = ops.into_iter();
+        let mut seen = Vec::new();
+        let mut from = Some(Cursor::START);
+        while let Some(cursor) = from {
+            let batch = map.scan(cursor, limit);
+            from = batch.next;
+            prop_assert!(from.is_none_or(|next| next > cursor && batch.entries.len() >= limit.max(1)));
+            seen.extend(batch.entries.iter().map(|entry| (entry.hash(), entry.key().to_vec())));
+            for op in ops.by_ref().take(changes) {
+                match op {
+                    Op::Insert(number, value) => drop(put(&mut map, hash(number), &key(number), value)),
+                    Op::Remove(number) => drop(map.remove(hash(number | 1), &key(number | 1))),
+                    Op::Get(_) | Op::Keep => {}
+                }
+            }
+        }
+        prop_assert!(seen.is_sorted_by(|a, b| a < b), "ascending, so nothing is returned twice");
+        for number in lasting {
+            prop_assert!(seen.binary_search(&(hash(number), key(number))).is_ok());
+        }
+    }
+
+    #[test]
+    fn iterates_from_any_hash(ops in ops(), hash in 0..HASHES.len(), number in any::<u16>(), shift in 0_u32..64) {
+        let hash = HASHES[hash];
+        let (mut map, mut model) = (Map::new(), Model::new());
+        for op in ops {
+            if let Op::Insert(number, value) = op {
+                put(&mut map, hash(number), &key(number), value);
+                model.insert((hash(number), key(number)), value);
+            }
+        }
+        for from in [hash(number), hash(number).wrapping_add(1), hash(number) >> shift, u64::MAX] {
+            let found: Vec<_> = map.iter_from(Cursor::at(from)).map(|entry| entry.hash()).collect();
+            let expected: Vec<_> = model.range((from, Vec::new())..).map(|((hash, _), _)| *hash).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}
+
+#[test]
+fn holds_many_entries_and_forgets_them() {
+    let hash = |number: u32| u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut map = Map::new();
+    for number in 0..100_000 {
+        assert_eq!(put(&mut map, hash(number), &number.to_be_bytes(), number), None);
+    }
+    let full = map.clone();
+    for number in 0..100_000 {
+        assert_eq!(map.get(hash(number), &number.to_be_bytes()).map(|value| **value), Some(number));
+        assert_eq!(put(&mut map, hash(number), &number.to_be_bytes(), !number), Some(number));
+    }
+    for number in 0..100_000 {
+        assert_eq!(
+            map.remove(hash(number), &number.to_be_bytes()).map(|value| *value),
+            Some(!number)
+        );
+    }
+    assert_eq!((map.len(), map.bytes(), map.iter().count()), (0, 0, 0));
+    assert_eq!((full.len(), full.iter().count()), (100_000, 100_000));
+    assert!(full.iter().all(|entry| entry.key() == entry.value().to_be_bytes()));
+}
+
+#[test]
+fn an_unshared_entry_is_changed_in_place() {
+    let mut map = Map::new();
+    put(&mut map, 1, b"key", 1);
+    let at = std::ptr::from_ref(map.entry(1, b"key").unwrap());
+    put(&mut map, 1, b"key", 2);
+    assert_eq!(at, std::ptr::from_ref(map.entry(1, b"key").unwrap()));
+    let old = map.clone();
+    put(&mut map, 1, b"key", 3);
+    assert_ne!(at, std::ptr::from_ref(map.entry(1, b"key").unwrap()));
+    assert_eq!((**old.get(1, b"key").unwrap(), **map.get(1, b"key").unwrap()), (2, 3));
+}
+
+#[test]
+fn a_removed_value_is_the_callers_alone() {
+    let mut map = Map::new();
+    put(&mut map, 1, b"key", 1);
+    let value = map.remove(1, b"key").unwrap();
+    assert_eq!(Arc::try_unwrap(value), Ok(1));
+}
+
+#[test]
+fn only_writes_and_gets_mark_an_entry() {
+    let mut map = Map::new();
+    put(&mut map, 1, b"key", 1);
+    let entry = map.entry(1, b"key").unwrap();
+    assert!(entry.take_mark(), "a write marks");
+    assert_eq!(map.iter().chain(map.scan(Cursor::START, 1).entries).count(), 2);
+    assert!(!entry.take_mark(), "walking past does not");
+    map.clone().get(1, b"key");
+    assert!(entry.take_mark(), "a read through another root does");
+    assert!(!entry.take_mark());
+}
+
+#[test]
+fn a_value_too_large_to_account_is_given_back_as_it_was_taken() {
+    let mut map = Map::new();
+    map.insert(1, b"key", Arc::new(()), usize::MAX);
+    assert_eq!(map.bytes(), u32::MAX as usize);
+    map.insert(1, b"key", Arc::new(()), 1);
+    assert_eq!(map.bytes(), ENTRY_BYTES + 4);
+}
+
+#[test]
+fn nodes_are_small() {
+    assert_eq!(size_of::<Node<u32>>(), 16);
+}

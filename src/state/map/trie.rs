@@ -1,0 +1,218 @@
+//! [`Map`]: lookup, insert and remove over the nodes, and the accounting of memory.
+//!
+//! - An entry lies as high as its hash is the only one below that slot; entries of one full hash
+//!   share a bucket there. A branch therefore has two hashes or more below it, and a remove that
+//!   leaves one lifts it up.
+//! - `len` and `bytes` are the sums over all entries.
+
+use std::{mem, sync::Arc};
+
+use super::{
+    entry::{Displaced, Entry, Key},
+    iter::{Batch, Cursor, Iter},
+    node::{Branch, Nibble, Node},
+};
+
+/// What an entry is accounted with beyond its key and value, in bytes: itself, the header of its
+/// value's `Arc`, its part of the branches, and the allocator's rounding of all three.
+///
+/// Measured with glibc's allocator as resident memory (`benches/peers`, keys of 16 bytes, values of
+/// 100).
+pub const ENTRY_BYTES: usize = 160;
+
+/// A map from hashed keys to `Arc<E>` whose clones are O(1) and share what neither side has
+/// changed.
+pub struct Map<E> {
+    root: Node<E>,
+    len: usize,
+    bytes: usize,
+}
+
+impl<E> Default for Map<E> {
+    fn default() -> Self {
+        Self { root: Node::Empty, len: 0, bytes: 0 }
+    }
+}
+
+impl<E> Clone for Map<E> {
+    fn clone(&self) -> Self {
+        Self { root: self.root.clone(), len: self.len, bytes: self.bytes }
+    }
+}
+
+impl<E> Map<E> {
+    /// An empty map. Allocates nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The number of entries.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no entries.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Accounted memory in bytes: for each entry its key, its `heap_bytes` and [`ENTRY_BYTES`], at
+    /// most 4 GiB. What is shared with other roots counts in full.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Finds a value and marks its entry as accessed.
+    pub fn get(&self, hash: u64, key: &[u8]) -> Option<&Arc<E>> {
+        let entry = self.entry(hash, key)?;
+        entry.touch();
+        Some(entry.value())
+    }
+
+    /// Finds an entry and leaves its access mark alone.
+    pub fn entry(&self, hash: u64, key: &[u8]) -> Option<&Entry<E>> {
+        let mut node = &self.root;
+        let mut depth = 0;
+        while let Node::Branch(branch) = node {
+            node = branch.get(Nibble::of(hash, depth))?;
+            depth += 1;
+        }
+        node.entries().iter().map(Arc::as_ref).find(|entry| entry.is(hash, key))
+    }
+
+    /// Sets the value of a key and returns the one it had. The entry is marked as accessed.
+    ///
+    /// The same key must always come with the same hash. `heap_bytes` is the memory of the value,
+    /// in bytes, the `size_of` `E` itself included: the map does not look into it.
+    pub fn insert(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        value: Arc<E>,
+        heap_bytes: usize,
+    ) -> Option<Arc<E>> {
+        let accounted = ENTRY_BYTES.saturating_add(key.len()).saturating_add(heap_bytes);
+        let bytes = u32::try_from(accounted).unwrap_or(u32::MAX);
+        self.bytes += bytes as usize;
+        let displaced = self.root.insert(hash, key, value, bytes);
+        if displaced.is_none() {
+            self.len += 1;
+        }
+        displaced.map(|displaced| self.forget(displaced))
+    }
+
+    /// Removes a key and returns its value. The path is copied only if the key is there.
+    pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Arc<E>> {
+        let displaced = self.entry(hash, key)?.displaced();
+        self.root.remove(hash, key, 0);
+        self.len -= 1;
+        Some(self.forget(displaced))
+    }
+
+    /// All entries, ascending by hash, then key.
+    pub fn iter(&self) -> Iter<'_, E> {
+        self.iter_from(Cursor::START)
+    }
+
+    /// The entries whose hash is at or after the cursor, ascending by hash, then key.
+    pub fn iter_from(&self, from: Cursor) -> Iter<'_, E> {
+        Iter::new(&self.root, from)
+    }
+
+    /// The next `limit` entries from the cursor on (1 if `limit` is 0), and whatever else has the
+    /// hash of the last of them: a batch ends between two hashes.
+    ///
+    /// Each batch of a scan may come from another root. A key that is present in all of them is in
+    /// exactly one batch, and any other key in at most one.
+    pub fn scan(&self, from: Cursor, limit: usize) -> Batch<'_, E> {
+        Batch::collect(self.iter_from(from), limit)
+    }
+
+    fn forget(&mut self, displaced: Displaced<E>) -> Arc<E> {
+        self.bytes -= displaced.bytes as usize;
+        displaced.value
+    }
+
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn root(&self) -> &Node<E> {
+        &self.root
+    }
+}
+
+impl<E> Node<E> {
+    /// The entries that lie in this very node; they have one hash in common.
+    pub(super) fn entries(&self) -> &[Arc<Entry<E>>] {
+        match self {
+            Self::Leaf(entry) => std::slice::from_ref(entry),
+            Self::Bucket(bucket) => bucket,
+            Self::Empty | Self::Branch(_) => &[],
+        }
+    }
+
+    fn insert(&mut self, hash: u64, key: &[u8], value: Arc<E>, bytes: u32) -> Option<Displaced<E>> {
+        let fresh = |value| Arc::new(Entry::new(hash, Key::from_slice(key), value, bytes));
+        let mut node = self;
+        let mut depth = 0;
+        loop {
+            if let Some(other) =
+                node.entries().first().map(|entry| entry.hash()).filter(|other| *other != hash)
+            {
+                // Another hash has this slot for itself: it moves down a level at a time until the
+                // two part.
+                *node = Self::Branch(Branch::single(Nibble::of(other, depth), mem::take(node)));
+            }
+            match node {
+                Self::Branch(branch) => {
+                    node = branch.slot(Nibble::of(hash, depth));
+                    depth += 1;
+                }
+                Self::Empty => {
+                    *node = Self::Leaf(fresh(value));
+                    return None;
+                }
+                Self::Leaf(entry) if entry.key() == key => {
+                    return Some(Entry::replace(entry, value, bytes));
+                }
+                Self::Leaf(entry) => *node = Self::Bucket(Arc::new(vec![Arc::clone(entry)])),
+                Self::Bucket(bucket) => {
+                    let bucket = Arc::make_mut(bucket);
+                    match bucket.binary_search_by(|entry| entry.key().cmp(key)) {
+                        Ok(at) => {
+                            return bucket
+                                .get_mut(at)
+                                .map(|entry| Entry::replace(entry, value, bytes));
+                        }
+                        Err(at) => bucket.insert(at, fresh(value)),
+                    }
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Removes an entry that is there, and restores the canonical shape on the way back up.
+    fn remove(&mut self, hash: u64, key: &[u8], depth: u32) {
+        match self {
+            Self::Empty => {}
+            Self::Leaf(_) => *self = Self::Empty,
+            Self::Bucket(bucket) => {
+                let bucket = Arc::make_mut(bucket);
+                bucket.retain(|entry| entry.key() != key);
+                if let [entry] = bucket.as_slice() {
+                    *self = Self::Leaf(Arc::clone(entry));
+                }
+            }
+            Self::Branch(branch) => {
+                let nibble = Nibble::of(hash, depth);
+                let child = branch.slot(nibble);
+                child.remove(hash, key, depth + 1);
+                if matches!(child, Self::Empty) {
+                    branch.remove(nibble);
+                }
+                if let Some(leaf) = branch.take_lone_leaf() {
+                    *self = leaf;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Which files make up a shard's log, and where each of them ends.
+//!
+//! The manifest names the files and the beginnings of epochs; the headers say who follows whom. A file is part of the
+//! log if it is linked to what comes before it *and* the manifest explains it: a begin by the epoch table, a move by the
+//! move's edit, a roll because its predecessor goes on. What is left over is either a spare that was never adopted,
+//! which is ignored, or proof that the manifest has lost an edit, which is refused.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::bytes::all_zero;
+use super::disk::{Disk, DiskFile};
+use super::error::{IoContext, LogError};
+use super::frame;
+use super::layout::{Layout, parse_segment};
+use super::segment::{HEADER_BYTES, HeaderState, Opened, SegmentHeader, VERSION};
+use crate::model::{Lsn, Manifest, SegmentRecord, SegmentSeq, ShardId, ShardRecord, Tail};
+
+/// A file of the log.
+#[derive(Debug)]
+pub struct Link {
+    /// Its verified header.
+    pub header: SegmentHeader,
+    /// Hash of the header.
+    pub header_hash: [u8; 32],
+    /// Where it is.
+    pub path: PathBuf,
+    /// Where it must end; `None` for the last, whose own frames decide.
+    pub ends: Option<Tail>,
+}
+
+/// Finds the chain of files that make up a shard's log, oldest first. Reads headers only, except of left-overs.
+///
+/// # Errors
+/// A file is missing, foreign or damaged, or the manifest cannot explain it.
+pub fn find(
+    disk: &dyn Disk,
+    layout: &Layout,
+    manifest: &Manifest,
+    shard: ShardId,
+) -> Result<Vec<Link>, LogError> {
+    let Some(record) = manifest.shard(shard) else { return Ok(Vec::new()) };
+    refuse_unknown_files(disk, layout, record, shard)?;
+    let mut used = Vec::new();
+    for (segment, entry) in &record.segments {
+        used.extend(read_header(disk, layout, manifest, shard, *segment, entry)?);
+    }
+    let mut chain: Vec<Link> = Vec::new();
+    while let Some(at) = successor(record, chain.last(), &used) {
+        let mut link = used.remove(at);
+        link.ends = record.segments.get(&link.header.segment).and_then(|entry| entry.valid_to);
+        if let Some(last) = chain.last_mut() {
+            last.ends.get_or_insert(link.header.follows);
+            if last.ends != Some(link.header.follows) {
+                return Err(foreign(&link, "it follows another end than the log's"));
+            }
+        }
+        chain.push(link);
+    }
+    used.iter().try_for_each(|left_over| refuse_adopted(disk, record, left_over))?;
+    check_complete(layout, record, shard, &chain)?;
+    Ok(chain)
+}
+
+/// The file that comes next: the newest one that is linked to the chain's end and explained by the manifest.
+fn successor(record: &ShardRecord, last: Option<&Link>, used: &[Link]) -> Option<usize> {
+    let follows = last.map_or(SegmentSeq(0), |link| link.header.segment);
+    let sealed = |link: &Link| {
+        record.segments.get(&link.header.segment).is_some_and(|entry| entry.valid_to.is_some())
+    };
+    used.iter().rposition(|link| {
+        let header = &link.header;
+        let explained = match header.opened {
+            Opened::Begin => record
+                .epochs
+                .iter()
+                .any(|epoch| epoch.epoch == header.epoch && epoch.segment == header.segment),
+            Opened::Roll => {
+                last.is_some_and(|last| last.header.epoch == header.epoch && !sealed(last))
+            }
+            Opened::Move => {
+                let entry = record.segments.get(&header.segment);
+                entry.is_some_and(|entry| entry.moved_from == Some(follows))
+            }
+        };
+        header.follows.segment == follows && explained
+    })
+}
+
+/// A used file outside the chain must be one that was never adopted.
+fn refuse_adopted(disk: &dyn Disk, record: &ShardRecord, link: &Link) -> Result<(), LogError> {
+    let lost = |reason| Err(LogError::ManifestLost { path: link.path.clone(), reason });
+    if link.header.epoch > record.epoch() {
+        return lost("its epoch is newer than the last one recorded");
+    }
+    if link.header.opened == Opened::Begin {
+        return lost("no writer is recorded to have begun with it");
+    }
+    // Frames of a file that was never adopted were written before anything in them was durable.
+    let bytes = super::recovery::read(disk.open(&link.path), &link.path)?;
+    let adopted = super::recovery::self_valid_frames(&bytes, HEADER_BYTES, &link.header.salt)
+        .any(|header| header.durable_end > link.header.follows.end);
+    if adopted { lost("it was part of the log") } else { Ok(()) }
+}
+
+/// Whatever the manifest says was durable must lie within the chain.
+fn check_complete(
+    layout: &Layout,
+    record: &ShardRecord,
+    shard: ShardId,
+    chain: &[Link],
+) -> Result<(), LogError> {
+    let sealed = record.segments.values().filter_map(|entry| entry.valid_to);
+    for tail in sealed.chain(record.closed.map(|closed| closed.tail)) {
+        if !chain.iter().any(|link| link.header.segment == tail.segment) {
+            return Err(LogError::Damaged {
+                path: layout.segment(shard, tail.segment),
+                offset: 0,
+                lsn: tail.end,
+                reason: "the manifest says where it ends, but the log does not reach it",
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A file that the manifest does not name is a spare cut short, or a file dropped but not yet deleted. One that is in
+/// use and newer than all that were ever registered shows that the manifest is not the one that belongs to it.
+fn refuse_unknown_files(
+    disk: &dyn Disk,
+    layout: &Layout,
+    record: &ShardRecord,
+    shard: ShardId,
+) -> Result<(), LogError> {
+    for segment in unknown_files(disk, layout, record, shard)? {
+        let path = layout.segment(shard, segment);
+        let file = disk.open(&path).context("open", &path)?;
+        let mut header = [0; HEADER_BYTES];
+        file.read_at(&mut header, 0).context("read", &path)?;
+        if segment >= record.next_segment && !all_zero(&header) {
+            return Err(LogError::ManifestLost { path, reason: "it was never registered" });
+        }
+    }
+    Ok(())
+}
+
+/// Segment files in the shard's directory that the manifest does not name.
+///
+/// # Errors
+/// The directory cannot be listed.
+pub fn unknown_files(
+    disk: &dyn Disk,
+    layout: &Layout,
+    record: &ShardRecord,
+    shard: ShardId,
+) -> Result<Vec<SegmentSeq>, LogError> {
+    let dir = layout.shard(shard);
+    let names = disk.list(&dir).context("list", &dir)?;
+    let segments = names.iter().filter_map(|name| parse_segment(name));
+    Ok(segments.filter(|segment| !record.segments.contains_key(segment)).collect())
+}
+
+fn read_header(
+    disk: &dyn Disk,
+    layout: &Layout,
+    manifest: &Manifest,
+    shard: ShardId,
+    segment: SegmentSeq,
+    entry: &SegmentRecord,
+) -> Result<Option<Link>, LogError> {
+    let path = layout.segment(shard, segment);
+    let file = match disk.open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(LogError::SegmentMissing { path, segment });
+        }
+        other => other.context("open", &path)?,
+    };
+    // An old failed sync may have left pages in memory that are not on the disk.
+    file.drop_cache().context("drop the cache of", &path)?;
+    let mut header = [0; HEADER_BYTES];
+    let read = file.read_at(&mut header, 0).context("read", &path)?;
+    let damaged = |reason| LogError::Damaged {
+        path: path.clone(),
+        offset: 0,
+        lsn: entry.valid_to.map_or(Lsn::FIRST, |tail| tail.end),
+        reason,
+    };
+    if read < HEADER_BYTES {
+        return Err(damaged("it is shorter than its header"));
+    }
+    match SegmentHeader::decode(&header) {
+        HeaderState::Valid(header, header_hash) => {
+            let reason = if header.directory != manifest.directory {
+                Some("it is a file of another directory")
+            } else if header.shard != shard {
+                Some("it is a file of another shard")
+            } else if header.segment != segment {
+                Some("it is another segment of this shard")
+            } else {
+                None
+            };
+            let link = Link { header, header_hash, path, ends: None };
+            reason.map_or(Ok(Some(()) ), |reason| Err(foreign(&link, reason)))?;
+            Ok(Some(link))
+        }
+        HeaderState::Newer(found) => {
+            Err(LogError::NewerFormat { path, found, supported: VERSION })
+        }
+        // The header is synced before the first frame: with anything behind it, it was durable.
+        HeaderState::Unused | HeaderState::Invalid if has_frames(file.as_ref(), &path)? => {
+            Err(damaged("its header is damaged"))
+        }
+        HeaderState::Unused | HeaderState::Invalid => Ok(None),
+    }
+}
+
+fn has_frames(file: &dyn DiskFile, path: &std::path::Path) -> Result<bool, LogError> {
+    let mut first = [0; frame::HEADER_BYTES];
+    file.read_at(&mut first, HEADER_BYTES as u64).context("read", path)?;
+    Ok(!all_zero(&first))
+}
+
+fn foreign(link: &Link, reason: &'static str) -> LogError {
+    LogError::Foreign { path: link.path.clone(), reason }
+}

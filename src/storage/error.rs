@@ -1,0 +1,135 @@
+//! What can be wrong with the files of a directory. Every variant names the file, and an offset where there is one.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::model::{Lsn, Position, SegmentSeq};
+
+/// A call of the operating system failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} {}: {source}", path.display())]
+#[non_exhaustive]
+pub struct DiskError {
+    /// What was tried, as a verb.
+    pub operation: &'static str,
+    /// On which file or directory.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// Gives an `io::Result` its file and verb.
+pub trait IoContext<T> {
+    /// Names what was tried on which file.
+    fn context(self, operation: &'static str, path: &Path) -> Result<T, DiskError>;
+}
+
+impl<T> IoContext<T> for io::Result<T> {
+    fn context(self, operation: &'static str, path: &Path) -> Result<T, DiskError> {
+        self.map_err(|source| DiskError { operation, path: path.to_owned(), source })
+    }
+}
+
+/// The manifest cannot be read. Nothing in the directory was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// A call failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// There is data but no `CURRENT` that says which of it counts.
+    #[error("{} is missing although the directory holds data", path.display())]
+    CurrentMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// `CURRENT` or the generation that it names is damaged.
+    #[error("{} is damaged at byte {offset}: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// What was found.
+        reason: String,
+    },
+    /// `CURRENT` names a generation that is not there.
+    #[error("{} is missing although CURRENT names it", path.display())]
+    GenerationMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// Written by newer code.
+    #[error("{} has format {found}; this code reads up to {supported}", path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format known here.
+        supported: u32,
+    },
+}
+
+/// A shard's log cannot be read. Nothing in it was changed; other shards are not affected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// A call failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The manifest names a file that is not there.
+    #[error("{} is missing although the manifest names it", path.display())]
+    SegmentMissing {
+        /// Where it should be.
+        path: PathBuf,
+        /// Its number.
+        segment: SegmentSeq,
+    },
+    /// Something that was certainly durable cannot be read any more.
+    #[error("{} is damaged at byte {offset}, before {lsn}: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// The first command that cannot be read.
+        lsn: Lsn,
+        /// What was found.
+        reason: &'static str,
+    },
+    /// The file belongs to another shard, another directory or another place of the log.
+    #[error("{} does not belong here: {reason}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong about it.
+        reason: &'static str,
+    },
+    /// The file is newer than anything that the manifest knows: the manifest has lost edits.
+    #[error("the manifest cannot explain {}: {reason}", path.display())]
+    ManifestLost {
+        /// The file.
+        path: PathBuf,
+        /// What the manifest should have said.
+        reason: &'static str,
+    },
+    /// Written by newer code.
+    #[error("{} has format {found}; this code reads up to {supported}", path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format known here.
+        supported: u32,
+    },
+    /// A command cannot be decoded or applied. [`Poison::Skip`](crate::Poison::Skip) leaves such commands out.
+    #[error("the command at {position} cannot be replayed: {reason}")]
+    Poison {
+        /// The command.
+        position: Position,
+        /// Why not.
+        reason: String,
+    },
+}

@@ -1,0 +1,115 @@
+//! Names of the files in a data directory.
+//!
+//! ```text
+//! LOCK                              held by the process that has the directory open
+//! CURRENT                           names the manifest's generation
+//! manifest-0000000000000001.log     the manifest: a state and the edits since
+//! shard-0/wal-0000000000000001.seg  one segment of a shard's log
+//! ```
+//! Numbers are decimal, sixteen digits or more, so that names sort. Anything else in the directory is left alone.
+
+use std::path::{Path, PathBuf};
+
+use crate::model::{SegmentSeq, ShardId};
+
+/// A manifest generation's number.
+pub type Generation = u64;
+
+/// Paths below one data directory.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// The layout of the directory `root`.
+    #[must_use]
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The lock file.
+    #[must_use]
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("LOCK")
+    }
+
+    /// The pointer to the manifest.
+    #[must_use]
+    pub fn current(&self) -> PathBuf {
+        self.root.join("CURRENT")
+    }
+
+    /// What becomes [`Layout::current`] by a rename.
+    #[must_use]
+    pub fn current_temporary(&self) -> PathBuf {
+        self.root.join("CURRENT.tmp")
+    }
+
+    /// A manifest generation.
+    #[must_use]
+    pub fn manifest(&self, generation: Generation) -> PathBuf {
+        self.root.join(manifest_name(generation))
+    }
+
+    /// A shard's directory.
+    #[must_use]
+    pub fn shard(&self, shard: ShardId) -> PathBuf {
+        self.root.join(format!("shard-{}", shard.0))
+    }
+
+    /// A segment.
+    #[must_use]
+    pub fn segment(&self, shard: ShardId, segment: SegmentSeq) -> PathBuf {
+        self.shard(shard).join(format!("wal-{:016}.seg", segment.0))
+    }
+}
+
+/// File name of a manifest generation.
+#[must_use]
+pub fn manifest_name(generation: Generation) -> String {
+    format!("manifest-{generation:016}.log")
+}
+
+/// Reads a manifest generation's number from a file name.
+#[must_use]
+pub fn parse_manifest(name: &str) -> Option<Generation> {
+    number(name, "manifest-", ".log")
+}
+
+/// Reads a segment's number from a file name.
+#[must_use]
+pub fn parse_segment(name: &str) -> Option<SegmentSeq> {
+    number(name, "wal-", ".seg").map(SegmentSeq)
+}
+
+fn number(name: &str, prefix: &str, suffix: &str) -> Option<u64> {
+    let digits = name.strip_prefix(prefix)?.strip_suffix(suffix)?;
+    if digits.len() < 16 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok()
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip_and_foreign_names_are_left_alone() {
+        assert_eq!(parse_manifest(&manifest_name(12)), Some(12));
+        let layout = Layout::new(Path::new("/d"));
+        let path = layout.segment(ShardId(3), SegmentSeq(9));
+        assert_eq!(path, Path::new("/d/shard-3/wal-0000000000000009.seg"));
+        assert_eq!(parse_segment("wal-0000000000000009.seg"), Some(SegmentSeq(9)));
+        for foreign in ["wal-9.seg", "wal-0000000000000009.seg.bak", "wal-+000000000000009.seg"] {
+            assert_eq!(parse_segment(foreign), None);
+        }
+    }
+}

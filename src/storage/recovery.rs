@@ -1,0 +1,215 @@
+//! Reading a shard's log back: every chained frame in order, and a verdict on how it ends.
+//!
+//! # Recovery
+//! Files before the last must verify up to where their successor or the manifest says they end; nothing behind that is
+//! looked at. In the last file the first frame that does not verify ends the log, and *evidence* decides what that
+//! means: if anything valid says that the lsn it should have held was durable (a later frame's `durable_end`, the mark
+//! of an orderly shutdown), the file is damaged and the shard refused; otherwise the tail was torn by a crash and is
+//! left in place. The mere existence of a later frame says nothing: unsynced pages reach the disk in any order.
+//!
+//! The last file is synced and its cached pages dropped before it is read, so that what is accepted is on the disk and
+//! not only in memory that an earlier failed sync has left behind.
+//!
+//! Memory: one segment at a time.
+
+use std::io;
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::chain::{self, Link};
+use super::disk::{Disk, DiskFile};
+use super::error::{IoContext, LogError};
+use super::frame::{self, ALIGNMENT, FrameHeader, align};
+use super::layout::Layout;
+use super::segment::HEADER_BYTES;
+use crate::model::{Batch, Closed, Epoch, Lsn, Manifest, ShardId, Tail};
+
+/// What was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// End of the log; none if no writer ever wrote a header.
+    pub tail: Option<Tail>,
+    /// Commands in the log.
+    pub commands: u64,
+    /// Bytes of frames, headers included.
+    pub bytes: u64,
+    /// Bytes behind the end that a crash has torn, left in place.
+    pub torn_bytes: u64,
+}
+
+/// Reads a shard's log and hands every batch to `visit`, in order.
+///
+/// `known_end` is the durable end of a file whose last sync failed within this process: nothing behind it is believed.
+///
+/// # Errors
+/// [`LogError`], also from `visit`. Nothing was changed.
+pub fn recover(
+    disk: &dyn Disk,
+    layout: &Layout,
+    manifest: &Manifest,
+    shard: ShardId,
+    known_end: Option<Tail>,
+    visit: &mut dyn FnMut(Epoch, Batch) -> Result<(), LogError>,
+) -> Result<Recovered, LogError> {
+    let chain = chain::find(disk, layout, manifest, shard)?;
+    let closed = manifest.shard(shard).and_then(|record| record.closed);
+    let mut recovered = Recovered::default();
+    let mut next = Lsn::FIRST;
+    for (at, link) in chain.iter().enumerate() {
+        if link.header.follows.end != next {
+            return Err(LogError::Foreign {
+                path: link.path.clone(),
+                reason: "its first lsn is not the log's next",
+            });
+        }
+        let file = disk.open(&link.path).context("open", &link.path)?;
+        if at + 1 == chain.len() && link.ends.is_none() {
+            file.sync().context("sync", &link.path)?;
+        }
+        file.drop_cache().context("drop the cache of", &link.path)?;
+        let bytes = read(Ok(file), &link.path)?;
+        let ends = link.ends.or(known_end.filter(|tail| tail.segment == link.header.segment));
+        let mut reader = Reader::new(link, bytes, next);
+        while ends.is_none_or(|tail| reader.offset < tail.offset) && reader.frame(visit)? {}
+        match ends {
+            Some(tail) => reader.must_end_at(tail)?,
+            None => recovered.torn_bytes = reader.verdict(closed)?,
+        }
+        next = reader.next;
+        recovered.commands += reader.commands;
+        recovered.bytes += reader.offset - HEADER_BYTES as u64;
+        recovered.tail = Some(reader.tail());
+        tracing::debug!(%shard, file = %link.path.display(), %next, "segment read");
+    }
+    Ok(recovered)
+}
+
+/// Reads one segment frame by frame.
+struct Reader<'a> {
+    link: &'a Link,
+    bytes: Bytes,
+    offset: u64,
+    next: Lsn,
+    hash: [u8; 32],
+    commands: u64,
+}
+
+impl<'a> Reader<'a> {
+    fn new(link: &'a Link, bytes: Bytes, next: Lsn) -> Self {
+        let (offset, hash) = (HEADER_BYTES as u64, link.header_hash);
+        Self { link, bytes, offset, next, hash, commands: 0 }
+    }
+
+    /// Reads the next chained frame; `false` if there is none.
+    fn frame(
+        &mut self,
+        visit: &mut dyn FnMut(Epoch, Batch) -> Result<(), LogError>,
+    ) -> Result<bool, LogError> {
+        let start = self.offset as usize;
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        let Some((header, payload)) = frame::verify(rest, &self.link.header.salt) else {
+            return Ok(false);
+        };
+        if header.previous != self.hash {
+            return Ok(false);
+        }
+        if header.first != self.next || header.epoch != self.link.header.epoch {
+            return Err(self.damaged("a verified frame does not continue the log"));
+        }
+        let payload = self.bytes.slice_ref(payload);
+        let batches = frame::decode_batches(&header, &payload)
+            .ok_or_else(|| self.damaged("a verified frame does not add up"))?;
+        for batch in batches {
+            visit(header.epoch, batch)?;
+        }
+        self.offset += header.bytes();
+        (self.next, self.hash) = (header.end(), header.hash);
+        self.commands += u64::from(header.count);
+        Ok(true)
+    }
+
+    /// A sealed file, or one that has a successor, ends exactly where that says.
+    fn must_end_at(&self, tail: Tail) -> Result<(), LogError> {
+        if self.tail() == tail {
+            Ok(())
+        } else {
+            Err(self.damaged("it cannot be read up to its recorded end"))
+        }
+    }
+
+    /// Torn or damaged? Returns how many bytes were torn.
+    fn verdict(&self, closed: Option<Closed>) -> Result<u64, LogError> {
+        let epoch = self.link.header.epoch;
+        if closed.is_some_and(|closed| closed.epoch == epoch && closed.tail.end > self.next) {
+            return Err(self.damaged("it was closed in good order behind this point"));
+        }
+        let start = self.offset as usize;
+        let says_durable = self_valid_frames(&self.bytes, start, &self.link.header.salt)
+            .any(|header| header.durable_end > self.next);
+        if says_durable {
+            return Err(self.damaged("a later frame says that this point was durable"));
+        }
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        Ok(rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1))
+    }
+
+    fn tail(&self) -> Tail {
+        let segment = self.link.header.segment;
+        Tail { segment, offset: self.offset, end: self.next, hash: self.hash }
+    }
+
+    fn damaged(&self, reason: &'static str) -> LogError {
+        LogError::Damaged {
+            path: self.link.path.clone(),
+            offset: self.offset,
+            lsn: self.next,
+            reason,
+        }
+    }
+}
+
+/// Headers of all frames from `start` on that verify by themselves, wherever they lie.
+pub fn self_valid_frames<'a>(
+    bytes: &'a [u8],
+    start: usize,
+    salt: &'a [u8; 32],
+) -> impl Iterator<Item = FrameHeader> + 'a {
+    let first = align(start as u64) as usize;
+    (first..bytes.len())
+        .step_by(ALIGNMENT as usize)
+        .filter_map(move |at| Some(frame::verify(bytes.get(at..)?, salt)?.0))
+}
+
+/// Reads a whole segment.
+///
+/// # Errors
+/// A call failed.
+pub fn read(file: io::Result<Box<dyn DiskFile>>, path: &Path) -> Result<Bytes, LogError> {
+    let file = file.context("open", path)?;
+    let mut bytes = vec![0; file.size().context("measure", path)? as usize];
+    let read = file.read_at(&mut bytes, 0).context("read", path)?;
+    bytes.truncate(read);
+    file.drop_cache().context("drop the cache of", path)?;
+    Ok(Bytes::from(bytes))
+}
+
+/// Removes files of a shard that are provably left-overs of its own: spares that were never registered, and files that
+/// an edit has dropped. Only for a shard whose log was read without an error. Returns how many.
+///
+/// # Errors
+/// A call failed; trying again is safe.
+pub fn sweep(
+    disk: &dyn Disk,
+    layout: &Layout,
+    manifest: &Manifest,
+    shard: ShardId,
+) -> Result<usize, LogError> {
+    let Some(record) = manifest.shard(shard) else { return Ok(0) };
+    let orphans = chain::unknown_files(disk, layout, record, shard)?;
+    for segment in &orphans {
+        let path = layout.segment(shard, *segment);
+        disk.remove(&path).context("remove", &path)?;
+    }
+    Ok(orphans.len())
+}
