@@ -14,6 +14,7 @@ macro_rules! internal_modules {
 
 internal_modules! {
     mod model;
+    mod protocol;
     mod state;
     mod storage;
     mod sync;

@@ -181,6 +181,19 @@ pub enum Declined {
     Backwards,
 }
 
+/// How a requested edit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EditOutcome {
+    /// It is durable.
+    Committed,
+    /// It is certainly not in the manifest, and this is why.
+    Declined(Declined),
+    /// It is certainly not in the manifest: it could not be written.
+    Failed,
+    /// Nobody knows whether a later open will find it.
+    Indeterminate,
+}
+
 /// What applying an edit has made unreferenced: files to delete once the edit is durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {

@@ -10,6 +10,6 @@ mod policy;
 pub use batch::{Batch, Tail};
 pub use ids::{DirectoryId, Epoch, Incarnation, Lsn, Position, SegmentSeq, ShardId, Time};
 pub use manifest::{
-    Applied, Closed, Declined, Edit, EpochRecord, Manifest, Routing, SegmentRecord, ShardRecord,
+    Applied, Closed, Declined, Edit, EditOutcome, EpochRecord, Manifest, Routing, SegmentRecord, ShardRecord,
 };
 pub use policy::{Durability, SyncPolicy};

@@ -4,6 +4,14 @@
 //! so that `loom/` can explore every interleaving of it. Not here: channels (flume and ractor mailboxes)
 //! and the reader side of `arc_swap`, which loom cannot see.
 
+pub mod claim;
+pub mod doorbell;
+pub mod published;
+pub mod room;
 mod shim;
+pub mod tenure;
+pub mod watermark;
 
+#[cfg(not(loom))]
+pub use shim::Weak;
 pub use shim::{Arc, Mutex, MutexGuard, atomic};

@@ -3,12 +3,14 @@
 //! `Mutex` here has no poisoning: a panic while a lock is held leaves plain data behind, and every holder in
 //! this crate finishes its update before anything that can panic.
 
-#![allow(clippy::disallowed_types, reason = "this is the shim that the lint points to")]
 
 #[cfg(loom)]
 pub use loom::sync::{Arc, atomic};
 #[cfg(not(loom))]
 pub use std::sync::{Arc, atomic};
+
+#[cfg(not(loom))]
+pub use std::sync::Weak;
 
 #[cfg(loom)]
 use loom::sync as imp;

@@ -76,10 +76,6 @@ impl<E> Entry<E> {
         }
     }
 
-    pub(super) fn is(&self, hash: u64, key: &[u8]) -> bool {
-        self.hash == hash && self.key() == key
-    }
-
     /// Gives the entry another value: in place if no other root holds it, in a new entry otherwise.
     pub(super) fn replace(this: &mut Arc<Self>, value: Arc<E>, bytes: u32) -> Displaced<E> {
         if let Some(entry) = Arc::get_mut(this) {

@@ -48,6 +48,16 @@ impl Nibble {
     fn bit(self) -> u16 {
         1 << self.0
     }
+
+    /// The index of the nibble's slot in a branch, or of the slot before which it would come.
+    fn rank(self, bitmap: u16) -> usize {
+        // Most of a lookup's levels are full. Counting bits costs enough instructions there to keep
+        // the cache misses of one lookup from overlapping with those of the next.
+        if bitmap == u16::MAX {
+            return self.0 as usize;
+        }
+        (bitmap & (self.bit() - 1)).count_ones() as usize
+    }
 }
 
 /// Declares [`Branch`]: a variant for each size class, ascending.
@@ -77,20 +87,17 @@ macro_rules! branch_classes {
                 unreachable!("the last class holds all sixteen nibbles")
             }
 
-            fn bitmap(&self) -> u16 {
-                match self { $(Self::$class(bitmap, _) => *bitmap),* }
+            /// The bitmap and all slots, the unused ones included. One match for both: it becomes
+            /// a load from a table, two become a jump that lookups mispredict.
+            fn parts(&self) -> (u16, &[Node<E>]) {
+                match self { $(Self::$class(bitmap, slots) => (*bitmap, slots.as_slice())),* }
             }
 
             fn bitmap_mut(&mut self) -> &mut u16 {
                 match self { $(Self::$class(bitmap, _) => bitmap),* }
             }
 
-            /// All slots, the unused ones included.
-            pub(super) fn slots(&self) -> &[Node<E>] {
-                match self { $(Self::$class(_, slots) => slots.as_slice()),* }
-            }
-
-            /// The same to be changed; copied first if another root shares them.
+            /// The slots to be changed; copied first if another root shares them.
             fn slots_mut(&mut self) -> &mut [Node<E>] {
                 match self { $(Self::$class(_, slots) => Arc::make_mut(slots).as_mut_slice()),* }
             }
@@ -104,8 +111,8 @@ macro_rules! branch_classes {
     };
 }
 
-// Half of all branches have two or three children, and most others about ten.
-branch_classes!(Two(2), Three(3), Four(4), Six(6), Eight(8), Twelve(12), Sixteen(16));
+// Most branches have two or three children, and most of the others about ten.
+branch_classes!(Two(2), Four(4), Eight(8), Twelve(12), Sixteen(16));
 
 impl<E> Branch<E> {
     pub(super) fn single(nibble: Nibble, node: Node<E>) -> Self {
@@ -113,14 +120,21 @@ impl<E> Branch<E> {
     }
 
     pub(super) fn get(&self, nibble: Nibble) -> Option<&Node<E>> {
-        if self.bitmap() & nibble.bit() == 0 { None } else { self.slots().get(self.rank(nibble)) }
+        let (bitmap, slots) = self.parts();
+        if bitmap & nibble.bit() == 0 { None } else { slots.get(nibble.rank(bitmap)) }
+    }
+
+    /// All slots, the unused ones included.
+    pub(super) fn slots(&self) -> &[Node<E>] {
+        self.parts().1
     }
 
     /// The slot of a nibble, `Empty` if it had none. The caller fills it.
     pub(super) fn slot(&mut self, nibble: Nibble) -> &mut Node<E> {
-        let at = self.rank(nibble);
-        if self.bitmap() & nibble.bit() == 0 {
-            self.resize(self.bitmap() | nibble.bit());
+        let bitmap = self.bitmap();
+        let at = nibble.rank(bitmap);
+        if bitmap & nibble.bit() == 0 {
+            self.resize(bitmap | nibble.bit());
             let mut moved = Node::Empty;
             self.slots_mut().iter_mut().skip(at).for_each(|slot| mem::swap(slot, &mut moved));
         }
@@ -132,10 +146,11 @@ impl<E> Branch<E> {
 
     /// Gives up the slot of a nibble that has one.
     pub(super) fn remove(&mut self, nibble: Nibble) {
-        let at = self.rank(nibble);
+        let bitmap = self.bitmap();
+        let at = nibble.rank(bitmap);
         let mut moved = Node::Empty;
         self.slots_mut().iter_mut().skip(at).rev().for_each(|slot| mem::swap(slot, &mut moved));
-        self.resize(self.bitmap() & !nibble.bit());
+        self.resize(bitmap & !nibble.bit());
     }
 
     /// Takes the only child if that is no branch: its place is in the parent then.
@@ -149,8 +164,9 @@ impl<E> Branch<E> {
     /// A nibble's own node, and the slots after it (the unused ones included).
     pub(super) fn split(&self, nibble: Nibble) -> (Option<&Node<E>>, slice::Iter<'_, Node<E>>) {
         let own = self.get(nibble);
-        let after = self.rank(nibble) + usize::from(own.is_some());
-        (own, self.slots().get(after..).unwrap_or_default().iter())
+        let (bitmap, slots) = self.parts();
+        let after = nibble.rank(bitmap) + usize::from(own.is_some());
+        (own, slots.get(after..).unwrap_or_default().iter())
     }
 
     /// Of the occupied slots, in their order.
@@ -160,9 +176,8 @@ impl<E> Branch<E> {
         (0..16).filter(move |nibble| bitmap >> nibble & 1 == 1)
     }
 
-    /// The index of a nibble's slot, or of the slot before which it would come.
-    fn rank(&self, nibble: Nibble) -> usize {
-        (self.bitmap() & (nibble.bit() - 1)).count_ones() as usize
+    fn bitmap(&self) -> u16 {
+        self.parts().0
     }
 
     fn resize(&mut self, bitmap: u16) {

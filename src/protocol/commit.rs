@@ -1,0 +1,433 @@
+//! Group commit: in which order a shard's WAL writer writes, syncs, publishes and answers, and what it does when the
+//! disk fails.
+//!
+//! ```text
+//! events in                      actions out, one at a time
+//! queued, spare, no spare   -->  begin, open, write, sync, complete, prepare, close, stop
+//! done or failed, time           rewrite, move, seal     (after a failed write or sync)
+//! ```
+//! The shell asks for the [next action](Commit::next), carries it out, and says how it went; it decides nothing.
+//!
+//! Invariants:
+//! - a [`Completion`], the only thing an `Ok` can be made from, exists only for what is as durable as the policy promises;
+//! - after a failed write or sync no frame goes to that file again: the frames since the last good sync are written once
+//!   more, to a fresh file, and one edit moves the log there;
+//! - if that fails too, an edit seals the log at its durable end; until that is certain nobody is told "not executed";
+//! - nothing is written before the edit that begins the writer's life.
+
+mod action;
+
+use std::collections::VecDeque;
+
+pub use action::{Action, Completion, Handed, Limits, Opening, Stop};
+
+use crate::model::{EditOutcome, Lsn, SegmentSeq, SyncPolicy};
+
+/// An idle writer notes its durable end in an empty frame after this much quiet.
+pub const QUIET_MS: u64 = 50;
+/// First and longest pause before a spare is tried again.
+const RETRY_MS: (u64, u64) = (50, 1_000);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Ready for the next decision.
+    Ready,
+    /// Decided, not yet given out.
+    Next(Step),
+    /// The shell is carrying this out.
+    Doing(Step),
+    /// What was written can be completed.
+    Completing,
+    /// The file failed; a fresh one is needed.
+    Failed,
+    /// Stopping for this reason.
+    Stopping(Stop),
+    /// Stopped.
+    Stopped,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Begin(Fresh),
+    Open(Fresh, Opening),
+    Write { batches: usize, end: Lsn, bytes: u64 },
+    Sync,
+    Rewrite(Fresh),
+    Move(Fresh),
+    Seal,
+    Close,
+}
+
+/// A registered spare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Fresh {
+    segment: SegmentSeq,
+    bytes: u64,
+}
+
+/// The core. See the module.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    policy: SyncPolicy,
+    limits: Limits,
+    phase: Phase,
+    /// The edit that begins the writer's life is durable, and its file open.
+    begun: bool,
+    finishing: bool,
+    queue: VecDeque<Handed>,
+
+    spares: VecDeque<Fresh>,
+    preparing: bool,
+    wanted: bool,
+    eager: bool,
+    no_spare: bool,
+    /// When to try for a spare again, and the pause before that.
+    retry: Option<(u64, u64)>,
+
+    /// Bytes left in the file that is written.
+    room: u64,
+    /// Bytes of the frames since the last good sync, which a move has to write again.
+    kept: u64,
+    /// Bytes of batches that have been written, each counted as a frame of its own.
+    consumed: u64,
+
+    written: Lsn,
+    durable: Lsn,
+    /// The durable end that the last frame speaks of.
+    noted: Lsn,
+    written_ms: u64,
+    sync_due_ms: Option<u64>,
+    now_ms: u64,
+}
+
+impl Commit {
+    /// A writer whose log, recovered and synced, ends at `end`. An eager one begins at once, which shuts out whatever
+    /// the incarnation before it may still do; others begin with the first command.
+    #[must_use]
+    pub fn new(policy: SyncPolicy, limits: Limits, end: Lsn, eager: bool) -> Self {
+        Self {
+            policy,
+            limits,
+            phase: Phase::Ready,
+            begun: false,
+            finishing: false,
+            queue: VecDeque::new(),
+            spares: VecDeque::new(),
+            preparing: false,
+            wanted: eager,
+            eager,
+            no_spare: false,
+            retry: None,
+            room: 0,
+            kept: 0,
+            consumed: 0,
+            written: end,
+            durable: end,
+            noted: end,
+            written_ms: 0,
+            sync_due_ms: None,
+            now_ms: 0,
+        }
+    }
+
+    /// Everything below is synced.
+    #[must_use]
+    pub fn durable(&self) -> Lsn {
+        self.durable
+    }
+
+    /// Cumulative bytes, each batch counted as a frame of its own, for which the log certainly has a place.
+    #[must_use]
+    pub fn granted(&self) -> u64 {
+        let spares: u64 = self.spares.iter().map(|spare| self.capacity(*spare)).sum();
+        // Every file may end with a gap that the next batch did not fit into.
+        let files = self.spares.len() as u64 + u64::from(self.begun);
+        let gaps = files * self.limits.batch_bytes_max;
+        // A failed file takes nothing more, and what it held moves to a spare.
+        let failed = self.phase == Phase::Failed;
+        let (active, moved) = if failed { (0, self.kept) } else { (self.room, 0) };
+        self.consumed + (active + spares).saturating_sub(gaps + moved)
+    }
+
+    /// Did the last attempt to make a spare fail, with none left?
+    #[must_use]
+    pub fn lacks_spare(&self) -> bool {
+        self.no_spare && self.spares.is_empty()
+    }
+
+    /// When [`Commit::on_time`] is wanted next, if nothing else happens.
+    #[must_use]
+    pub fn deadline_ms(&self) -> Option<u64> {
+        let note = self.wants_note().then_some(self.written_ms + QUIET_MS);
+        let sync = self.sync_due_ms.filter(|_| self.phase == Phase::Ready);
+        let retry = self.retry.filter(|_| !self.preparing).map(|(at, _)| at);
+        [note, sync, retry].into_iter().flatten().min()
+    }
+
+    /// The time, in milliseconds of a clock that only goes up.
+    pub fn on_time(&mut self, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+    }
+
+    /// The shard has commands but no room for them.
+    pub fn on_wanted(&mut self) {
+        self.wanted = true;
+    }
+
+    /// A batch was handed over.
+    pub fn on_queued(&mut self, batch: Handed) {
+        self.queue.push_back(batch);
+    }
+
+    /// A spare is registered and may be opened.
+    pub fn on_spare(&mut self, segment: SegmentSeq, bytes: u64) {
+        (self.preparing, self.no_spare, self.retry) = (false, false, None);
+        self.spares.push_back(Fresh { segment, bytes });
+    }
+
+    /// No spare could be made.
+    pub fn on_no_spare(&mut self) {
+        let pause = self.retry.map_or(RETRY_MS.0, |(_, pause)| (pause * 2).min(RETRY_MS.1));
+        (self.preparing, self.no_spare) = (false, true);
+        self.retry = Some((self.now_ms + pause, pause));
+    }
+
+    /// Nothing more will be queued: finish what is there and stop.
+    pub fn on_finish(&mut self) {
+        self.finishing = true;
+    }
+
+    /// The tenure was revoked: stop at once.
+    pub fn on_revoked(&mut self) {
+        if self.phase != Phase::Stopped {
+            self.phase = Phase::Stopping(Stop::Superseded);
+        }
+    }
+
+    /// The last action, if it was to open, write, sync or rewrite, was carried out with this success.
+    pub fn on_done(&mut self, ok: bool) {
+        let Phase::Doing(step) = self.phase else { return };
+        self.phase = match (step, ok) {
+            (Step::Open(fresh, Opening::Begin | Opening::Roll), true) => {
+                (self.begun, self.room) = (true, self.capacity(fresh));
+                Phase::Ready
+            }
+            (Step::Open(fresh, Opening::Move), true) => Phase::Next(Step::Rewrite(fresh)),
+            (Step::Write { batches, bytes, .. }, true) => self.after_write(batches, bytes),
+            (Step::Sync, true) => self.after_sync(),
+            (Step::Rewrite(fresh), true) => Phase::Next(Step::Move(fresh)),
+            // No frame of this life exists, so nothing of it can be found again.
+            (Step::Open(_, Opening::Begin), false) => Phase::Stopping(Stop::Sealed),
+            (Step::Open(_, Opening::Roll) | Step::Write { .. } | Step::Sync, false) => {
+                Phase::Failed
+            }
+            (Step::Open(_, Opening::Move) | Step::Rewrite(_), false) => Phase::Next(Step::Seal),
+            (Step::Begin(_) | Step::Move(_) | Step::Seal | Step::Close, _) => self.phase,
+        };
+    }
+
+    /// The last action, if it was to commit an edit, ended so.
+    pub fn on_edit(&mut self, outcome: EditOutcome) {
+        use EditOutcome::{Committed, Declined, Failed, Indeterminate};
+        let Phase::Doing(step) = self.phase else { return };
+        self.phase = match (step, outcome) {
+            (Step::Begin(fresh), Committed) => Phase::Next(Step::Open(fresh, Opening::Begin)),
+            (Step::Move(fresh), Committed) => self.after_move(fresh),
+            (Step::Seal, Committed) => Phase::Stopping(Stop::Sealed),
+            // Without the mark the log is as durable; only the next open has less evidence.
+            (Step::Close, _) => Phase::Stopping(Stop::Finished),
+            (_, Declined(_)) => Phase::Stopping(Stop::Superseded),
+            // No frame of this life exists, whatever became of the edit.
+            (Step::Begin(_), Failed | Indeterminate) => Phase::Stopping(Stop::Sealed),
+            (Step::Move(_), Failed) => Phase::Next(Step::Seal),
+            (Step::Move(_), Indeterminate) | (Step::Seal, Failed | Indeterminate) => {
+                Phase::Stopping(Stop::Unknown)
+            }
+            (Step::Open(..) | Step::Write { .. } | Step::Sync | Step::Rewrite(_), _) => self.phase,
+        };
+    }
+
+    /// What to do now; `None`: wait for an event.
+    #[expect(clippy::should_implement_trait, reason = "events come between the calls")]
+    pub fn next(&mut self) -> Option<Action> {
+        if self.wants_spare() {
+            self.preparing = true;
+            return Some(Action::Prepare);
+        }
+        if matches!(self.phase, Phase::Ready | Phase::Failed) {
+            self.phase = self.decide()?;
+        }
+        match self.phase {
+            Phase::Next(step) => {
+                self.phase = Phase::Doing(step);
+                Some(self.start(step))
+            }
+            Phase::Completing => {
+                self.phase = Phase::Ready;
+                Some(Action::Complete(self.complete()))
+            }
+            Phase::Stopping(why) => {
+                self.phase = Phase::Stopped;
+                Some(Action::Stop(why))
+            }
+            Phase::Ready | Phase::Doing(_) | Phase::Failed | Phase::Stopped => None,
+        }
+    }
+
+    fn decide(&mut self) -> Option<Phase> {
+        if self.phase == Phase::Failed {
+            return self.decide_failed();
+        }
+        if self.sync_due_ms.is_some_and(|due| due <= self.now_ms) {
+            return Some(Phase::Next(Step::Sync));
+        }
+        if self.queue.front().is_some_and(|batch| batch.bytes == 0) {
+            return Some(Phase::Completing);
+        }
+        if !self.queue.is_empty() {
+            return self.decide_write().map(Phase::Next);
+        }
+        if self.finishing {
+            return Some(self.decide_finish());
+        }
+        if self.eager && !self.begun {
+            return self.spares.pop_front().map(|fresh| Phase::Next(Step::Begin(fresh)));
+        }
+        let quiet = self.wants_note() && self.now_ms >= self.written_ms + QUIET_MS;
+        quiet.then(|| Phase::Next(self.write(0)))
+    }
+
+    /// A fresh file takes the frames; without one, and none to come, the log ends here.
+    fn decide_failed(&mut self) -> Option<Phase> {
+        if let Some(fresh) = self.spares.pop_front() {
+            return Some(Phase::Next(Step::Open(fresh, Opening::Move)));
+        }
+        self.no_spare.then_some(Phase::Next(Step::Seal))
+    }
+
+    fn decide_write(&mut self) -> Option<Step> {
+        if !self.begun {
+            return self.spares.pop_front().map(Step::Begin);
+        }
+        let (mut batches, mut payload) = (0, 0);
+        for batch in &self.queue {
+            let larger = payload + batch.bytes;
+            let fits = self.frame_bytes(larger) <= self.room;
+            if !fits || (batches > 0 && larger > self.limits.frame_payload_max) {
+                break;
+            }
+            (batches, payload) = (batches + 1, larger);
+        }
+        if batches > 0 {
+            return Some(self.write(batches));
+        }
+        if self.durable < self.written && !self.spares.is_empty() {
+            return Some(Step::Sync);
+        }
+        self.spares.pop_front().map(|fresh| Step::Open(fresh, Opening::Roll))
+    }
+
+    fn decide_finish(&self) -> Phase {
+        if !self.begun {
+            Phase::Stopping(Stop::Finished)
+        } else if self.durable < self.written {
+            Phase::Next(Step::Sync)
+        } else {
+            Phase::Next(Step::Close)
+        }
+    }
+
+    fn write(&self, batches: usize) -> Step {
+        let frame = self.queue.iter().take(batches);
+        let end = frame.clone().last().map_or(self.written, |batch| batch.end);
+        let payload = frame.map(|batch| batch.bytes).sum();
+        Step::Write { batches, end, bytes: self.frame_bytes(payload) }
+    }
+
+    fn start(&mut self, step: Step) -> Action {
+        match step {
+            Step::Begin(fresh) => Action::Begin(fresh.segment),
+            Step::Open(fresh, opening) => Action::Open(fresh.segment, opening),
+            Step::Write { batches, end, bytes } => {
+                // The frame is kept from now on: if writing it fails, a move writes it again.
+                (self.written, self.noted) = (end, self.durable);
+                self.kept += bytes;
+                let limits = self.limits;
+                let taken = self.queue.drain(..batches);
+                self.consumed += taken.map(|batch| limits.batch_bytes(batch.bytes)).sum::<u64>();
+                Action::Write { batches, durable_end: self.durable }
+            }
+            Step::Sync => Action::Sync,
+            Step::Rewrite(_) => Action::Rewrite { durable_end: self.durable },
+            Step::Move(fresh) => Action::Move(fresh.segment),
+            Step::Seal => Action::Seal,
+            Step::Close => Action::Close,
+        }
+    }
+
+    fn after_write(&mut self, batches: usize, bytes: u64) -> Phase {
+        self.room = self.room.saturating_sub(bytes);
+        self.written_ms = self.now_ms;
+        match self.policy {
+            SyncPolicy::Always => return Phase::Next(Step::Sync),
+            // A note is of use only once it is on the disk.
+            _ if batches == 0 => return Phase::Next(Step::Sync),
+            SyncPolicy::Interval(interval) => {
+                let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+                self.sync_due_ms.get_or_insert(self.now_ms.saturating_add(interval_ms));
+            }
+            SyncPolicy::Never => {}
+        }
+        Phase::Completing
+    }
+
+    fn after_sync(&mut self) -> Phase {
+        self.durable = self.written;
+        (self.kept, self.sync_due_ms) = (0, None);
+        if self.policy == SyncPolicy::Always { Phase::Completing } else { Phase::Ready }
+    }
+
+    fn after_move(&mut self, fresh: Fresh) -> Phase {
+        self.room = self.capacity(fresh).saturating_sub(self.kept);
+        self.noted = self.durable;
+        self.durable = self.written;
+        (self.kept, self.sync_due_ms) = (0, None);
+        Phase::Completing
+    }
+
+    fn complete(&mut self) -> Completion {
+        let without_commands = self.queue.iter().take_while(|batch| batch.bytes == 0).count();
+        self.queue.drain(..without_commands);
+        Completion { end: self.written, durability: self.policy.durability(), without_commands }
+    }
+
+    fn wants_spare(&self) -> bool {
+        let ended = matches!(self.phase, Phase::Stopping(_) | Phase::Stopped);
+        let of_use = match self.phase {
+            Phase::Failed => true,
+            _ if self.finishing => !self.queue.is_empty(),
+            _ => self.begun || self.wanted || self.queue.iter().any(|batch| batch.bytes > 0),
+        };
+        let pausing = self.retry.is_some_and(|(at, _)| at > self.now_ms);
+        self.spares.is_empty() && !self.preparing && !pausing && of_use && !ended
+    }
+
+    /// Is there something durable that no frame speaks of yet, and nothing else to do?
+    fn wants_note(&self) -> bool {
+        self.begun
+            && self.phase == Phase::Ready
+            && self.policy != SyncPolicy::Never
+            && self.queue.is_empty()
+            && self.noted < self.durable
+            && self.durable == self.written
+            && self.frame_bytes(0) <= self.room
+    }
+
+    fn frame_bytes(&self, payload: u64) -> u64 {
+        self.limits.frame_bytes(payload)
+    }
+
+    fn capacity(&self, fresh: Fresh) -> u64 {
+        fresh.bytes.saturating_sub(self.limits.segment_overhead)
+    }
+}

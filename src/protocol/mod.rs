@@ -1,0 +1,19 @@
+//! The protocols as pure state machines: events in, effects out.
+//!
+//! No async, lock, channel, clock, random number, file, ractor, tokio or flume here: the actor shells feed a core and
+//! carry out what it says, and `tests/` and `loom/` do the same with every order of events that they can think of.
+//!
+//! | core | decides |
+//! |---|---|
+//! | [`commit`] | in which order a WAL writer writes, syncs, publishes and answers |
+//! | [`manifest`] | when an edit is in the manifest, and what its requester is told |
+//! | [`restart`] | when a shard's actors are revoked, recovered, begun anew or fenced |
+//! | [`shutdown`] | who is drained after whom, and when waiting ends |
+//!
+//! What two threads touch without a message in between (doorbell, claim, tenure, published root) is in
+//! [`sync`](crate::sync).
+
+pub mod commit;
+pub mod manifest;
+pub mod restart;
+pub mod shutdown;

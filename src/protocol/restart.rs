@@ -1,0 +1,162 @@
+//! The lives of one shard's actors: shard and WAL writer die and begin anew together.
+//!
+//! ```text
+//!           died                      pause over            recovered
+//! Serving ---------> revoke, pause --------------> recover ----------> start, Serving
+//!             |                                       | refused
+//!             +-- over budget --> fence <-------------+
+//! ```
+//! Invariants:
+//! - an incarnation is revoked before the log's end is chosen anew, and nothing is waited for: a thread of it that sits
+//!   in the kernel is left behind;
+//! - a death notice of an older incarnation changes nothing;
+//! - at most [`Budget::restarts`] deaths within [`Budget::within_ms`] are answered with a new life; then the shard is
+//!   fenced, for good.
+
+use std::collections::VecDeque;
+
+use crate::model::Incarnation;
+
+/// How often a shard may die.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// So many deaths...
+    pub restarts: u32,
+    /// ...within so long are answered with a restart.
+    pub within_ms: u64,
+    /// The pause before the first restart; it doubles with each death within the budget's time.
+    pub pause_ms: u64,
+    /// The longest pause.
+    pub pause_max_ms: u64,
+}
+
+/// Why a shard is fenced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fenced {
+    /// It died too often.
+    OverBudget,
+    /// Its log cannot be read.
+    Refused,
+}
+
+/// What happens to a shard. Every event names the incarnation that it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An actor of the pair has ended, or could not be started.
+    Died {
+        /// Whose.
+        incarnation: Incarnation,
+        /// Milliseconds of a clock that only goes up.
+        now_ms: u64,
+    },
+    /// The pause before a life is over.
+    PauseOver(Incarnation),
+    /// The log was read for this life.
+    Recovered(Incarnation),
+    /// The log cannot be read and never will be.
+    Refused(Incarnation),
+    /// The runtime stops.
+    Stop,
+}
+
+/// What the supervisor does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// End its tenure, take its callers and tell them `Unconfirmed`; stop its actors without waiting.
+    Revoke(Incarnation),
+    /// Report [`Event::PauseOver`] after so long.
+    Pause(Incarnation, u64),
+    /// Read the log; report [`Event::Recovered`], [`Event::Refused`] or [`Event::Died`].
+    Recover(Incarnation),
+    /// Start the actors of this life, with what was recovered.
+    Start(Incarnation),
+    /// Refuse writes from now on; reads of the published root go on.
+    Fence(Fenced),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    Pausing,
+    Recovering,
+    Fenced,
+    Stopped,
+}
+
+/// The core. See the module.
+#[derive(Clone, Debug)]
+pub struct Lives {
+    budget: Budget,
+    incarnation: Incarnation,
+    phase: Phase,
+    deaths: VecDeque<u64>,
+}
+
+impl Lives {
+    /// A shard whose first life is `incarnation`, already recovered and serving.
+    #[must_use]
+    pub fn new(budget: Budget, incarnation: Incarnation) -> Self {
+        Self { budget, incarnation, phase: Phase::Serving, deaths: VecDeque::new() }
+    }
+
+    /// The life that is, or comes next.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// Is a life serving?
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.phase == Phase::Serving
+    }
+
+    /// Takes an event and adds what to do, in order.
+    pub fn on_event(&mut self, event: Event, effects: &mut Vec<Effect>) {
+        match (event, self.phase) {
+            (Event::Died { incarnation, now_ms }, Phase::Serving | Phase::Recovering)
+                if incarnation == self.incarnation =>
+            {
+                effects.push(Effect::Revoke(incarnation));
+                self.after_death(now_ms, effects);
+            }
+            (Event::PauseOver(incarnation), Phase::Pausing) if incarnation == self.incarnation => {
+                self.phase = Phase::Recovering;
+                effects.push(Effect::Recover(incarnation));
+            }
+            (Event::Recovered(incarnation), Phase::Recovering)
+                if incarnation == self.incarnation =>
+            {
+                self.phase = Phase::Serving;
+                effects.push(Effect::Start(incarnation));
+            }
+            (Event::Refused(incarnation), Phase::Recovering) if incarnation == self.incarnation => {
+                self.phase = Phase::Fenced;
+                effects.push(Effect::Fence(Fenced::Refused));
+            }
+            (Event::Stop, phase) => {
+                self.phase = Phase::Stopped;
+                if matches!(phase, Phase::Serving | Phase::Recovering | Phase::Pausing) {
+                    effects.push(Effect::Revoke(self.incarnation));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn after_death(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
+        let since = now_ms.saturating_sub(self.budget.within_ms);
+        self.deaths.retain(|died| *died >= since);
+        let recent = self.deaths.len() as u32;
+        if recent >= self.budget.restarts {
+            self.phase = Phase::Fenced;
+            return effects.push(Effect::Fence(Fenced::OverBudget));
+        }
+        self.deaths.push_back(now_ms);
+        self.incarnation = self.incarnation.next();
+        self.phase = Phase::Pausing;
+        let doubled = self.budget.pause_ms.saturating_mul(1u64.checked_shl(recent).unwrap_or(0));
+        let pause_ms = doubled.min(self.budget.pause_max_ms);
+        effects.push(Effect::Pause(self.incarnation, pause_ms));
+    }
+}
