@@ -19,3 +19,27 @@ internal_modules! {
     mod storage;
     mod sync;
 }
+
+mod config;
+mod error;
+mod machine;
+
+pub use config::{Options, Poison, RestartBudget};
+pub use error::{
+    CodecError, DiskError, DurableError, LogError, ManifestError, NotExecuted, OpenError,
+    OptionsError, ReadError, ShutdownError, SubmitError,
+};
+pub use machine::{Abort, At, StateMachine};
+pub use model::{Durability, Epoch, Lsn, Position, ShardId, SyncPolicy, Time};
+pub use state::{ScanPage, Txn, View};
+
+/// The encoding of commands and entities, for `upcast_command`, `upcast_entity` and tests.
+pub mod codec {
+    pub use crate::storage::codec::{BYTES_MAX, CodecError, decode, encode};
+}
+
+/// The simulated disk: loses, tears and fails on request.
+#[cfg(feature = "sim")]
+pub mod sim {
+    pub use crate::storage::disk::sim::*;
+}

@@ -79,7 +79,6 @@ pub struct Commit {
     spares: VecDeque<Fresh>,
     preparing: bool,
     wanted: bool,
-    eager: bool,
     no_spare: bool,
     /// When to try for a spare again, and the pause before that.
     retry: Option<(u64, u64)>,
@@ -102,7 +101,7 @@ pub struct Commit {
 
 impl Commit {
     /// A writer whose log, recovered and synced, ends at `end`. An eager one begins at once, which shuts out whatever
-    /// the incarnation before it may still do; others begin with the first command.
+    /// the incarnation before it may still do; others begin when they are first [wanted](Commit::on_wanted).
     #[must_use]
     pub fn new(policy: SyncPolicy, limits: Limits, end: Lsn, eager: bool) -> Self {
         Self {
@@ -115,7 +114,6 @@ impl Commit {
             spares: VecDeque::new(),
             preparing: false,
             wanted: eager,
-            eager,
             no_spare: false,
             retry: None,
             room: 0,
@@ -136,13 +134,16 @@ impl Commit {
         self.durable
     }
 
-    /// Cumulative bytes, each batch counted as a frame of its own, for which the log certainly has a place.
+    /// Cumulative bytes, each batch counted as a frame of its own, for which the log certainly has a place. Nothing
+    /// before the writer's life has begun, so that no position is ever given out under an epoch that may not come.
     #[must_use]
     pub fn granted(&self) -> u64 {
+        if !self.begun {
+            return 0;
+        }
         let spares: u64 = self.spares.iter().map(|spare| self.capacity(*spare)).sum();
         // Every file may end with a gap that the next batch did not fit into.
-        let files = self.spares.len() as u64 + u64::from(self.begun);
-        let gaps = files * self.limits.batch_bytes_max;
+        let gaps = (1 + self.spares.len() as u64) * self.limits.batch_bytes_max;
         // A failed file takes nothing more, and what it held moves to a spare.
         let failed = self.phase == Phase::Failed;
         let (active, moved) = if failed { (0, self.kept) } else { (self.room, 0) };
@@ -169,7 +170,7 @@ impl Commit {
         self.now_ms = self.now_ms.max(now_ms);
     }
 
-    /// The shard has commands but no room for them.
+    /// The shard has commands but no room for them: begin, if that has not happened yet.
     pub fn on_wanted(&mut self) {
         self.wanted = true;
     }
@@ -290,7 +291,7 @@ impl Commit {
         if self.finishing {
             return Some(self.decide_finish());
         }
-        if self.eager && !self.begun {
+        if self.wanted && !self.begun {
             return self.spares.pop_front().map(|fresh| Phase::Next(Step::Begin(fresh)));
         }
         let quiet = self.wants_note() && self.now_ms >= self.written_ms + QUIET_MS;
@@ -306,9 +307,7 @@ impl Commit {
     }
 
     fn decide_write(&mut self) -> Option<Step> {
-        if !self.begun {
-            return self.spares.pop_front().map(Step::Begin);
-        }
+        debug_assert!(self.begun, "nothing is granted before the life has begun");
         let (mut batches, mut payload) = (0, 0);
         for batch in &self.queue {
             let larger = payload + batch.bytes;
@@ -406,7 +405,7 @@ impl Commit {
         let of_use = match self.phase {
             Phase::Failed => true,
             _ if self.finishing => !self.queue.is_empty(),
-            _ => self.begun || self.wanted || self.queue.iter().any(|batch| batch.bytes > 0),
+            _ => self.begun || self.wanted,
         };
         let pausing = self.retry.is_some_and(|(at, _)| at > self.now_ms);
         self.spares.is_empty() && !self.preparing && !pausing && of_use && !ended

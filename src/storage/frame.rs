@@ -92,7 +92,7 @@ pub const fn frame_bytes(payload_bytes: u64) -> u64 {
 impl Frame {
     /// Encodes batches whose first command is `first`. [`Frame::seal`] must follow.
     #[must_use]
-    pub fn encode(epoch: Epoch, first: Lsn, batches: &[Batch]) -> Self {
+    pub fn encode(epoch: Epoch, first: Lsn, batches: &[&Batch]) -> Self {
         let payload: usize = batches
             .iter()
             .map(|batch| {
@@ -247,7 +247,7 @@ mod tests {
             commands: commands.iter().map(|bytes| Bytes::from_static(bytes)).collect(),
         };
         let batches = [batch(10, &[b"ab", b""]), batch(12, &[b"xyz"])];
-        let mut frame = Frame::encode(Epoch(2), Lsn(10), &batches);
+        let mut frame = Frame::encode(Epoch(2), Lsn(10), &batches.each_ref());
         frame.seal(&SALT, Lsn(9), &[1; 32]);
         frame
     }

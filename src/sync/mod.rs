@@ -5,6 +5,7 @@
 //! and the reader side of `arc_swap`, which loom cannot see.
 
 pub mod claim;
+pub mod counters;
 pub mod doorbell;
 pub mod published;
 pub mod room;

@@ -45,6 +45,11 @@ impl<R: Positioned> Published<R> {
         if root.end() < self.latest().end() { root } else { self.cell.swap(root) }
     }
 
+    /// Publishes a recovered root, whatever was there before. Only between two lives.
+    pub fn replace(&self, root: Arc<R>) -> Arc<R> {
+        self.cell.swap(root)
+    }
+
     /// A reader wants a newer root. `true`: the caller must ring the shard.
     pub fn ask(&self) -> bool {
         !self.asked.swap(true, Ordering::AcqRel)

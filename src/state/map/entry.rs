@@ -8,11 +8,6 @@
 //! - The mark is a hint to the spill, shared by all roots that hold the entry. It orders nothing:
 //!   relaxed.
 
-#![cfg_attr(
-    not(loom),
-    expect(clippy::disallowed_types, reason = "the lint sees std's atomic behind the shim's name")
-)]
-
 use std::{mem, sync::Arc};
 
 use smallvec::SmallVec;

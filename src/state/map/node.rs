@@ -105,7 +105,9 @@ macro_rules! branch_classes {
 
         impl<E> Clone for Branch<E> {
             fn clone(&self) -> Self {
-                match self { $(Self::$class(bitmap, slots) => Self::$class(*bitmap, Arc::clone(slots))),* }
+                match self {
+                    $(Self::$class(bitmap, slots) => Self::$class(*bitmap, Arc::clone(slots))),*
+                }
             }
         }
     };

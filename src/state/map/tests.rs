@@ -30,7 +30,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     let number = 0_u16..200;
     vec(
         prop_oneof![
-            4 => (number.clone(), any::<u32>()).prop_map(|(number, value)| Op::Insert(number, value)),
+            4 => (number.clone(), any::<u32>()).prop_map(|(key, value)| Op::Insert(key, value)),
             3 => number.clone().prop_map(Op::Remove),
             1 => number.prop_map(Op::Get),
             1 => Just(Op::Keep),
@@ -119,7 +119,8 @@ proptest! {
             match op {
                 Op::Insert(number, value) => {
                     let (hash, key) = (hash(number), key(number));
-                    prop_assert_eq!(put(&mut map, hash, &key, value), model.insert((hash, key), value));
+                    let before = put(&mut map, hash, &key, value);
+                    prop_assert_eq!(before, model.insert((hash, key), value));
                 }
                 Op::Remove(number) => {
                     let (hash, key) = (hash(number), key(number));
@@ -128,7 +129,8 @@ proptest! {
                 }
                 Op::Get(number) => {
                     let (hash, key) = (hash(number), key(number));
-                    prop_assert_eq!(map.get(hash, &key).map(|value| **value), model.get(&(hash, key)).copied());
+                    let found = map.get(hash, &key).map(|value| **value);
+                    prop_assert_eq!(found, model.get(&(hash, key)).copied());
                 }
                 Op::Keep => kept.push((map.clone(), model.clone())),
             }
@@ -149,9 +151,9 @@ proptest! {
         let mut map = Map::new();
         for op in ops {
             match op {
-                Op::Insert(number, value) => drop(put(&mut map, hash(number), &key(number), value)),
-                Op::Remove(number) | Op::Get(number) => drop(map.remove(hash(number), &key(number))),
-                Op::Keep => {}
+                Op::Insert(number, value) => _ = put(&mut map, hash(number), &key(number), value),
+                Op::Remove(number) => _ = map.remove(hash(number), &key(number)),
+                Op::Get(_) | Op::Keep => {}
             }
         }
         let mut again = Map::new();
@@ -177,12 +179,15 @@ proptest! {
         while let Some(cursor) = from {
             let batch = map.scan(cursor, limit);
             from = batch.next;
-            prop_assert!(from.is_none_or(|next| next > cursor && batch.entries.len() >= limit.max(1)));
+            let full = batch.entries.len() >= limit.max(1);
+            prop_assert!(from.is_none_or(|next| next > cursor && full));
             seen.extend(batch.entries.iter().map(|entry| (entry.hash(), entry.key().to_vec())));
             for op in ops.by_ref().take(changes) {
                 match op {
-                    Op::Insert(number, value) => drop(put(&mut map, hash(number), &key(number), value)),
-                    Op::Remove(number) => drop(map.remove(hash(number | 1), &key(number | 1))),
+                    Op::Insert(number, value) => {
+                        put(&mut map, hash(number), &key(number), value);
+                    }
+                    Op::Remove(number) => _ = map.remove(hash(number | 1), &key(number | 1)),
                     Op::Get(_) | Op::Keep => {}
                 }
             }
@@ -194,7 +199,9 @@ proptest! {
     }
 
     #[test]
-    fn iterates_from_any_hash(ops in ops(), hash in 0..HASHES.len(), number in any::<u16>(), shift in 0_u32..64) {
+    fn iterates_from_any_hash(
+        ops in ops(), hash in 0..HASHES.len(), number in any::<u16>(), shift in 0_u32..64,
+    ) {
         let hash = HASHES[hash];
         let (mut map, mut model) = (Map::new(), Model::new());
         for op in ops {
@@ -205,7 +212,8 @@ proptest! {
         }
         for from in [hash(number), hash(number).wrapping_add(1), hash(number) >> shift, u64::MAX] {
             let found: Vec<_> = map.iter_from(Cursor::at(from)).map(|entry| entry.hash()).collect();
-            let expected: Vec<_> = model.range((from, Vec::new())..).map(|((hash, _), _)| *hash).collect();
+            let expected = model.range((from, Vec::new())..).map(|((hash, _), _)| *hash);
+            let expected: Vec<_> = expected.collect();
             prop_assert_eq!(found, expected);
         }
     }

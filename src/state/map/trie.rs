@@ -18,7 +18,7 @@ use super::{
 ///
 /// Measured with glibc's allocator as resident memory (`benches/peers`, keys of 16 bytes, values of
 /// 100).
-pub const ENTRY_BYTES: usize = 148;
+pub const ENTRY_BYTES: usize = 128;
 
 /// A map from hashed keys to `Arc<E>` whose clones are O(1) and share what neither side has
 /// changed.
@@ -95,11 +95,13 @@ impl<E> Map<E> {
         let accounted = ENTRY_BYTES.saturating_add(key.len()).saturating_add(heap_bytes);
         let bytes = u32::try_from(accounted).unwrap_or(u32::MAX);
         self.bytes += bytes as usize;
-        let displaced = self.root.insert(hash, key, value, bytes);
-        if displaced.is_none() {
-            self.len += 1;
+        match self.root.insert(hash, key, value, bytes) {
+            Some(displaced) => Some(self.forget(displaced)),
+            None => {
+                self.len += 1;
+                None
+            }
         }
-        displaced.map(|displaced| self.forget(displaced))
     }
 
     /// Removes a key and returns its value. The path is copied only if the key is there.
@@ -150,16 +152,19 @@ impl<E> Node<E> {
         }
     }
 
+    /// The hash of those entries.
+    fn hash(&self) -> Option<u64> {
+        self.entries().first().map(|entry| entry.hash())
+    }
+
     fn insert(&mut self, hash: u64, key: &[u8], value: Arc<E>, bytes: u32) -> Option<Displaced<E>> {
         let fresh = |value| Arc::new(Entry::new(hash, Key::from_slice(key), value, bytes));
         let mut node = self;
         let mut depth = 0;
         loop {
-            if let Some(other) =
-                node.entries().first().map(|entry| entry.hash()).filter(|other| *other != hash)
-            {
-                // Another hash has this slot for itself: it moves down a level at a time until the
-                // two part.
+            if let Some(other) = node.hash().filter(|other| *other != hash) {
+                // Another hash has this slot for itself. It moves down level by level until the two
+                // part.
                 *node = Self::Branch(Branch::single(Nibble::of(other, depth), mem::take(node)));
             }
             match node {
@@ -177,15 +182,15 @@ impl<E> Node<E> {
                 Self::Leaf(entry) => *node = Self::Bucket(Arc::new(vec![Arc::clone(entry)])),
                 Self::Bucket(bucket) => {
                     let bucket = Arc::make_mut(bucket);
-                    match bucket.binary_search_by(|entry| entry.key().cmp(key)) {
+                    return match bucket.binary_search_by(|entry| entry.key().cmp(key)) {
                         Ok(at) => {
-                            return bucket
-                                .get_mut(at)
-                                .map(|entry| Entry::replace(entry, value, bytes));
+                            bucket.get_mut(at).map(|entry| Entry::replace(entry, value, bytes))
                         }
-                        Err(at) => bucket.insert(at, fresh(value)),
-                    }
-                    return None;
+                        Err(at) => {
+                            bucket.insert(at, fresh(value));
+                            None
+                        }
+                    };
                 }
             }
         }

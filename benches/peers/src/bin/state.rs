@@ -22,15 +22,15 @@ const COLUMNS: [&str; 10] = [
     "update, ns",
     "get, ns",
     "iterate, ns",
-    "memory, B",
+    "memory beyond key and value, B",
     "clone, ns",
     "update right after a clone, ns",
     "its p99, ns",
     "update, publishing each 64, ns",
     "drop all, ms",
 ];
-const STRUCTURES: [(&str, fn(usize) -> Vec<f64>); 6] = [
-    ("mainstay", run::<mainstay::state::Map<Value>>),
+const STRUCTURES: [(&str, Bench); 6] = [
+    ("mainstay", run::<mainstay::state::map::Map<Value>>),
     (
         "imbl, values in an `Arc`",
         run::<imbl::GenericHashMap<Key, Arc<Value>, Sip, imbl::shared_ptr::DefaultSharedPtr>>,
@@ -41,6 +41,8 @@ const STRUCTURES: [(&str, fn(usize) -> Vec<f64>); 6] = [
     ("hashbrown", run::<hashbrown::HashMap<Key, Value, Sip>>),
 ];
 
+/// Takes the number of entries; its cells are in the order of [`COLUMNS`].
+type Bench = fn(usize) -> Vec<f64>;
 type Key = [u8; 16];
 type Value = [u8; 100];
 type Sip = BuildHasherDefault<SipHasher13>;
@@ -92,7 +94,7 @@ trait Structure: Default {
     fn snapshot(&self) -> Option<Self>;
 }
 
-/// All measurements of one structure, in the order of [`COLUMNS`].
+/// All measurements of one structure.
 fn run<S: Structure>(entries: usize) -> Vec<f64> {
     let mut random = Random(1);
     let keys: Vec<Key> = (0..entries).map(|_| random.key()).collect();
@@ -193,7 +195,7 @@ fn hash(key: &Key) -> u64 {
     hasher.finish()
 }
 
-impl Structure for mainstay::state::Map<Value> {
+impl Structure for mainstay::state::map::Map<Value> {
     fn put(&mut self, key: &Key, value: Value) {
         self.insert(hash(key), key, Arc::new(value), 100);
     }

@@ -1,0 +1,25 @@
+//! The actors: thin ractor shells that feed a protocol core, carry out its effects and own the I/O.
+//!
+//! ```text
+//! root -+- manifest_keeper              own thread; sole writer of the manifest
+//!       +- shard_supervisor (one each) -+- shard        owns the working state, applies commands
+//!                                       +- wal_writer   own thread; writes, syncs, publishes, answers
+//! ```
+//! Two lanes: the *control lane* is the ractor mailbox, for few, typed messages; the *data lane* is a bounded queue
+//! beside it with a doorbell ([`lane`]), drained in one turn. No protocol decisions here: a shell that needs one lacks
+//! an event in its core.
+
+pub(crate) mod clock;
+pub(crate) mod credits;
+pub(crate) mod keeper;
+pub(crate) mod lane;
+pub(crate) mod manifest_keeper;
+pub(crate) mod opening;
+pub(crate) mod preparer;
+pub(crate) mod reaper;
+pub(crate) mod replay;
+pub(crate) mod root;
+pub(crate) mod shard;
+pub(crate) mod shard_supervisor;
+pub(crate) mod slot;
+pub(crate) mod wal_writer;

@@ -1,0 +1,91 @@
+//! Makes spares ahead of use: a thread per spare creates, fills, syncs and registers it, and tells the writer.
+
+use std::io;
+use std::sync::Arc;
+
+use super::keeper::Keeper;
+use crate::model::{Edit, EditOutcome, Incarnation, ShardId};
+use crate::storage::disk::{Disk, DirectoryLock};
+use crate::storage::error::DiskError;
+use crate::storage::layout::Layout;
+use crate::storage::segment_file::{self, Spare};
+
+/// What a preparer needs.
+#[derive(Clone)]
+pub(crate) struct Preparer {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) layout: Layout,
+    pub(crate) keeper: Keeper,
+    pub(crate) lock: Arc<dyn DirectoryLock>,
+    pub(crate) shard: ShardId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) segment_bytes: u64,
+}
+
+/// Why there is no spare.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoSpare {
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error("the manifest did not take it: {0:?}")]
+    NotRegistered(EditOutcome),
+    #[error("no thread: {0}")]
+    NoThread(io::Error),
+}
+
+impl NoSpare {
+    /// Is it only that the disk is full?
+    pub(crate) fn is_full(&self) -> bool {
+        let Self::Disk(error) = self else { return false };
+        matches!(error.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+}
+
+impl Preparer {
+    /// Starts the work; `done` hears of its end, from another thread or, if there is none to be had, from this one.
+    pub(crate) fn start(&self, done: impl FnOnce(Result<Spare, NoSpare>) + Send + Clone + 'static) {
+        let (work, told) = (self.clone(), done.clone());
+        let name = format!("{}/preparer", self.shard.0);
+        let thread = std::thread::Builder::new().name(name);
+        if let Err(error) = thread.spawn(move || told(work.prepare())) {
+            done(Err(NoSpare::NoThread(error)));
+        }
+    }
+
+    fn prepare(&self) -> Result<Spare, NoSpare> {
+        let manifest = self.keeper.manifest();
+        let mut segment = manifest.shard(self.shard).map(|shard| shard.next_segment).unwrap_or_default();
+        let spare = loop {
+            let made = segment_file::prepare(
+                self.disk.as_ref(),
+                &self.layout,
+                self.shard,
+                segment,
+                self.segment_bytes,
+            );
+            match made {
+                // An orphan that could not be swept: its number is taken.
+                Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => {
+                    segment = segment.next();
+                }
+                other => break other?,
+            }
+        };
+        let outcome = self.keeper.edit_blocking(Edit::Register {
+            shard: self.shard,
+            incarnation: self.incarnation,
+            segment,
+            bytes: self.segment_bytes,
+        });
+        match outcome {
+            EditOutcome::Committed => Ok(spare),
+            refused => {
+                // Only if the manifest certainly does not name it.
+                if matches!(refused, EditOutcome::Declined(_) | EditOutcome::Failed) {
+                    let _ = self.disk.remove(spare.path());
+                }
+                Err(NoSpare::NotRegistered(refused))
+            }
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! The shard's shell: takes commands from its lane, applies them to the working state and hands batches to the WAL writer.
+//!
+//! One turn drains, applies and hands over without an await; nobody is answered here but those whose command is
+//! certainly not executed, and those whose writer sits in the kernel for too long.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use super::clock::Clock;
+use super::credits::Held;
+use super::replay::entity_bytes;
+use super::slot::{
+    Applied, Entity, HandedBatch, Life, Slot, Submission, ToWriter, answer_unconfirmed,
+};
+use crate::config::{Options, millis};
+use crate::error::{NotExecuted, SubmitError};
+use crate::machine::{At, StateMachine};
+use crate::model::{Batch, Lsn, Position, Time};
+use crate::protocol::commit::Limits;
+use crate::state::map::Map;
+use crate::state::{Bury, KeyHasher, Root, Scratch, Txn};
+use crate::storage::frame;
+
+/// So many commands are taken in one turn, at most.
+const TURN_COMMANDS: usize = 512;
+/// A published root is refreshed, unasked, when it is older: it keeps what was changed since alive.
+const REFRESH_MS: u64 = 1_000;
+
+/// What the shard is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ShardMessage {
+    /// There is something in the lane.
+    Drain,
+    /// Somebody may have waited too long for the log.
+    Expire,
+    /// Take what waits in the lane, then tell the writer to finish.
+    Finish,
+}
+
+impl ractor::Message for ShardMessage {}
+
+/// What a shard starts with.
+pub(crate) struct ShardArguments<M: StateMachine> {
+    pub(crate) slot: Arc<Slot<M>>,
+    pub(crate) life: Arc<Life<M>>,
+    pub(crate) machine: Arc<M>,
+    pub(crate) options: Arc<Options>,
+    pub(crate) hasher: KeyHasher,
+    pub(crate) map: Map<Entity<M>>,
+    pub(crate) time: Time,
+    pub(crate) reaper: Arc<dyn Bury<Entity<M>>>,
+    pub(crate) clock: Clock,
+}
+
+pub(crate) struct ShardState<M: StateMachine> {
+    slot: Arc<Slot<M>>,
+    life: Arc<Life<M>>,
+    machine: Arc<M>,
+    hasher: KeyHasher,
+    reaper: Arc<dyn Bury<Entity<M>>>,
+    clock: Clock,
+    limits: Limits,
+    sync_deadline_ms: u64,
+    memory_share: u64,
+
+    map: Map<Entity<M>>,
+    scratch: Scratch<Entity<M>>,
+    next: Lsn,
+    time: Time,
+    /// Cumulative bytes handed over, to be held against the writer's grant.
+    handed: u64,
+    /// When a root was last sent along, and whether anything has changed since.
+    refreshed_ms: u64,
+    changed: bool,
+    expiry_armed: bool,
+    finishing: bool,
+}
+
+/// See the module.
+pub(crate) struct Shard<M>(std::marker::PhantomData<fn() -> M>);
+
+impl<M> Default for Shard<M> {
+    fn default() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+impl<M: StateMachine> Actor for Shard<M> {
+    type Msg = ShardMessage;
+    type State = ShardState<M>;
+    type Arguments = ShardArguments<M>;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ShardMessage>,
+        arguments: ShardArguments<M>,
+    ) -> Result<ShardState<M>, ActorProcessingErr> {
+        let ShardArguments { slot, life, machine, options, hasher, map, time, reaper, clock } =
+            arguments;
+        let memory_share = options.memory_bytes.div_ceil(u64::from(hasher.shards()));
+        let state = ShardState {
+            limits: options.limits(),
+            sync_deadline_ms: millis(options.sync_deadline),
+            memory_share,
+            next: life.first,
+            slot,
+            life,
+            machine,
+            hasher,
+            reaper,
+            clock,
+            map,
+            scratch: Scratch::default(),
+            time,
+            handed: 0,
+            refreshed_ms: 0,
+            changed: false,
+            expiry_armed: false,
+            finishing: false,
+        };
+        state.slot.lane.attach(Box::new(move || {
+            // An actor that is gone drains nothing; the next one is woken when it attaches.
+            let _ = myself.cast(ShardMessage::Drain);
+        }));
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ShardMessage>,
+        message: ShardMessage,
+        state: &mut ShardState<M>,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ShardMessage::Drain => state.slot.lane.clear(),
+            ShardMessage::Expire => state.expire(&myself),
+            ShardMessage::Finish => state.finishing = true,
+        }
+        state.turn(&myself)?;
+        Ok(())
+    }
+}
+
+/// What one turn came to.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    /// The lane is empty.
+    Drained,
+    /// There is more, for another turn.
+    More,
+    /// There is more, and no room in the log.
+    NoRoom,
+}
+
+/// The incarnation was revoked while a batch was made.
+#[derive(Debug, thiserror::Error)]
+#[error("the incarnation was revoked")]
+struct Revoked;
+
+impl<M: StateMachine> ShardState<M> {
+    fn turn(&mut self, myself: &ActorRef<ShardMessage>) -> Result<(), Revoked> {
+        let turn = self.drain(myself)?;
+        match turn {
+            Turn::More => {
+                // Other tasks get a turn in between.
+                let _ = self.slot.lane.ring();
+            }
+            Turn::NoRoom => {
+                let granted = self.life.room.granted();
+                let _ = self.life.log.push(ToWriter::Wanted { granted });
+            }
+            Turn::Drained if self.finishing => {
+                self.slot.lane.close();
+                self.slot.refuse_waiting();
+                let _ = self.life.log.push(ToWriter::Finish);
+            }
+            Turn::Drained => {}
+        }
+        Ok(())
+    }
+
+    /// Takes commands until the lane is empty, a batch is full or the log has no room, and hands over what it took.
+    fn drain(&mut self, myself: &ActorRef<ShardMessage>) -> Result<Turn, Revoked> {
+        let mut batch = self.new_batch();
+        let mut turn = Turn::More;
+        while batch.taken < TURN_COMMANDS {
+            let Some(submission) = self.slot.lane.pop() else {
+                turn = Turn::Drained;
+                break;
+            };
+            if !self.has_room() {
+                if self.life.room.is_full() {
+                    submission.refuse(&self.slot.credits, NotExecuted::StorageFull);
+                    continue;
+                }
+                self.slot.lane.put_back(submission);
+                turn = Turn::NoRoom;
+                break;
+            }
+            if !batch.fits(&submission, &self.limits) {
+                self.slot.lane.put_back(submission);
+                break;
+            }
+            self.take_up(submission, &mut batch);
+        }
+        self.hand_over(batch, myself)?;
+        Ok(turn)
+    }
+
+    /// Could the largest batch still be handed over?
+    fn has_room(&self) -> bool {
+        self.life.room.granted().saturating_sub(self.handed) >= self.limits.batch_bytes_max
+    }
+
+    fn new_batch(&self) -> NewBatch<M> {
+        NewBatch {
+            time: Clock::wall().max(self.time),
+            first: self.next,
+            commands: Vec::new(),
+            command_bytes: 0,
+            callers: Vec::new(),
+            held: Held::new(Arc::clone(&self.slot.credits)),
+            taken: 0,
+        }
+    }
+
+    /// Applies one command, unless its caller has given it up.
+    fn take_up(&mut self, submission: Submission<M>, batch: &mut NewBatch<M>) {
+        let Submission { command, bytes, port, charge } = submission;
+        batch.held.add(charge);
+        batch.taken += 1;
+        let position = Position { epoch: self.life.epoch, lsn: self.next };
+        if !port.accept(position) {
+            return;
+        }
+        let at = At { shard: self.slot.shard, position, time: batch.time, schema: M::SCHEMA };
+        match self.apply(at, command) {
+            Ok(reply) => {
+                batch.command_bytes += bytes.len();
+                batch.commands.push(bytes);
+                batch.callers.push(Applied { port, reply, position });
+                self.next = self.next.plus(1);
+            }
+            Err(reason) => port.answer(Err(SubmitError::NotExecuted(reason))),
+        }
+    }
+
+    fn apply(&mut self, at: At, command: M::Command) -> Result<M::Reply, NotExecuted> {
+        let machine = &*self.machine;
+        let sizer = |entity: &Entity<M>| entity_bytes(machine, entity);
+        let mut txn = Txn::new(&mut self.map, &self.hasher, &mut self.scratch);
+        let applied = catch_unwind(AssertUnwindSafe(|| machine.apply(at, &mut txn, command)));
+        let reply = match applied {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(abort)) => match abort.never() {},
+            Err(_) => {
+                tracing::error!(shard = self.slot.shard.0, position = %at.position, "apply panicked");
+                return Err(NotExecuted::Panicked);
+            }
+        };
+        if self.memory_share > 0 {
+            let growth = txn.growth(sizer);
+            if growth > 0 && txn.bytes_before() + growth as u64 > self.memory_share {
+                return Err(NotExecuted::OutOfMemory);
+            }
+        }
+        if let Some(cleared) = txn.land(sizer) {
+            self.reaper.bury(cleared);
+        }
+        Ok(reply)
+    }
+
+    /// Parks the callers and gives the batch to the writer, with the root if somebody wants to read.
+    fn hand_over(
+        &mut self,
+        batch: NewBatch<M>,
+        myself: &ActorRef<ShardMessage>,
+    ) -> Result<(), Revoked> {
+        let root = self.root_to_publish(&batch);
+        if batch.commands.is_empty() && root.is_none() {
+            return Ok(());
+        }
+        let NewBatch { time, first, commands, callers, held, .. } = batch;
+        if !commands.is_empty() {
+            self.time = time;
+            self.changed = true;
+            self.handed += self.limits.batch_bytes(frame_payload(&commands));
+            self.slot.counters.entries.set(self.map.len() as u64);
+            self.slot.counters.memory_bytes.set(self.map.bytes() as u64);
+            let expires_ms = self.clock.now_ms() + self.sync_deadline_ms;
+            if let Err(callers) = self.life.tenure.park(self.next, expires_ms, callers) {
+                answer_unconfirmed(self.slot.shard, vec![callers]);
+                return Err(Revoked);
+            }
+            self.arm_expiry(myself, expires_ms);
+        }
+        let batch = Batch { time, schema: M::SCHEMA, first, commands };
+        let _ = self.life.log.push(ToWriter::Batch(HandedBatch { batch, root, held }));
+        Ok(())
+    }
+
+    /// The ask is taken before the root is cloned, so the root serves everybody who asked before.
+    fn root_to_publish(&mut self, batch: &NewBatch<M>) -> Option<Arc<Root<Entity<M>>>> {
+        let now_ms = self.clock.now_ms();
+        let changed = self.changed || !batch.commands.is_empty();
+        let refresh = changed && now_ms >= self.refreshed_ms + REFRESH_MS;
+        if !self.slot.published.take_ask() && !refresh {
+            return None;
+        }
+        (self.refreshed_ms, self.changed) = (now_ms, false);
+        let end = Position { epoch: self.life.epoch, lsn: self.next };
+        let time = if batch.commands.is_empty() { self.time } else { batch.time };
+        Some(Arc::new(Root::new(self.map.clone(), end, time, Arc::clone(&self.reaper))))
+    }
+
+    fn arm_expiry(&mut self, myself: &ActorRef<ShardMessage>, at_ms: u64) {
+        if !self.expiry_armed {
+            self.expiry_armed = true;
+            myself.send_after(self.clock.until(at_ms), || ShardMessage::Expire);
+        }
+    }
+
+    /// Callers whose writer sits in the kernel for too long learn that the outcome is open.
+    fn expire(&mut self, myself: &ActorRef<ShardMessage>) {
+        self.expiry_armed = false;
+        let expired = self.life.tenure.expire(self.clock.now_ms());
+        answer_unconfirmed(self.slot.shard, expired.ports);
+        if let Some(next_ms) = expired.next_ms {
+            self.arm_expiry(myself, next_ms);
+        }
+    }
+}
+
+/// A batch in the making.
+struct NewBatch<M: StateMachine> {
+    time: Time,
+    first: Lsn,
+    commands: Vec<bytes::Bytes>,
+    command_bytes: usize,
+    callers: Vec<Applied<M>>,
+    held: Held,
+    taken: usize,
+}
+
+impl<M: StateMachine> NewBatch<M> {
+    fn fits(&self, next: &Submission<M>, limits: &Limits) -> bool {
+        let payload =
+            frame::batch_bytes(self.commands.len() + 1, self.command_bytes + next.bytes.len());
+        limits.batch_bytes(payload as u64) <= limits.batch_bytes_max
+    }
+}
+
+/// What a batch of these commands adds to a frame; nothing if there are none.
+pub(crate) fn frame_payload(commands: &[bytes::Bytes]) -> u64 {
+    if commands.is_empty() {
+        return 0;
+    }
+    frame::batch_bytes(commands.len(), commands.iter().map(bytes::Bytes::len).sum()) as u64
+}

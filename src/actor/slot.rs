@@ -1,0 +1,226 @@
+//! A shard's place in the runtime: everything that outlives its actors.
+//!
+//! Callers, readers, the shard, its writer and its supervisor meet here: the lane, the published root, credits, and the
+//! present [`Life`]. A restart swaps the life; what waits in the lane stays.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+
+use super::credits::{Credits, Held};
+use super::lane::Lane;
+use crate::error::{NotExecuted, SubmitError};
+use crate::machine::StateMachine;
+use crate::model::{Batch, Durability, Epoch, Incarnation, Lsn, Position, ShardId, Tail};
+use crate::state::Root;
+use crate::sync::Mutex;
+use crate::sync::claim::Port;
+use crate::sync::counters::Counter;
+use crate::sync::published::Published;
+use crate::sync::room::Room;
+use crate::sync::tenure::Tenure;
+
+/// What a caller gets for a command that was executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Receipt<R> {
+    /// What `apply` returned.
+    pub reply: R,
+    /// The shard that executed it.
+    pub shard: ShardId,
+    /// Its position in the shard's log, for ever.
+    pub position: Position,
+    /// How safe it was when this receipt was made.
+    pub durability: Durability,
+}
+
+pub(crate) type Answer<M> = Result<Receipt<<M as StateMachine>::Reply>, SubmitError>;
+pub(crate) type Entity<M> = <M as StateMachine>::Entity;
+
+/// A command on its way to the shard.
+pub(crate) struct Submission<M: StateMachine> {
+    pub(crate) command: M::Command,
+    pub(crate) bytes: bytes::Bytes,
+    pub(crate) port: Port<Answer<M>>,
+    pub(crate) charge: u32,
+}
+
+/// An applied command whose caller waits for the log.
+pub(crate) struct Applied<M: StateMachine> {
+    pub(crate) port: Port<Answer<M>>,
+    pub(crate) reply: M::Reply,
+    pub(crate) position: Position,
+}
+
+/// What travels from the shard to its WAL writer.
+pub(crate) enum ToWriter<M: StateMachine> {
+    /// A batch; its callers are parked in the tenure.
+    Batch(HandedBatch<M>),
+    /// The shard has commands, and no room for them beyond this grant.
+    Wanted { granted: u64 },
+    /// Nothing follows.
+    Finish,
+}
+
+/// See [`ToWriter::Batch`].
+pub(crate) struct HandedBatch<M: StateMachine> {
+    pub(crate) batch: Batch,
+    pub(crate) root: Option<Arc<Root<Entity<M>>>>,
+    pub(crate) held: Held,
+}
+
+/// One incarnation's part of a slot.
+pub(crate) struct Life<M: StateMachine> {
+    pub(crate) incarnation: Incarnation,
+    /// The timeline of everything that this life accepts.
+    pub(crate) epoch: Epoch,
+    /// Where its log began.
+    pub(crate) first: Lsn,
+    pub(crate) tenure: Tenure<Vec<Applied<M>>>,
+    pub(crate) room: Room,
+    pub(crate) log: Lane<ToWriter<M>>,
+}
+
+/// See the module.
+pub(crate) struct Slot<M: StateMachine> {
+    pub(crate) shard: ShardId,
+    pub(crate) lane: Lane<Submission<M>>,
+    pub(crate) published: Published<Root<Entity<M>>>,
+    /// Something that waiters look at has changed: the published root, a watermark, the life, the gate.
+    pub(crate) changed: Notify,
+    pub(crate) credits: Arc<Credits>,
+    pub(crate) counters: Counters,
+    life: ArcSwap<Life<M>>,
+    gate: Mutex<Option<NotExecuted>>,
+    /// Durable end of a file whose write or sync failed, until an edit says where the log goes on.
+    pub(crate) failed_tail: Mutex<Option<Tail>>,
+    /// Commands that were answered before they were durable, and lost.
+    pub(crate) lost: Mutex<Vec<LostRange>>,
+}
+
+/// Commands that were answered `Accepted` or `Written` and are not in the log any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LostRange {
+    /// Their epoch.
+    pub epoch: Epoch,
+    /// The first.
+    pub first: Lsn,
+    /// The one after the last.
+    pub end: Lsn,
+}
+
+/// Numbers for statistics.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) frames: Counter,
+    pub(crate) wal_bytes: Counter,
+    pub(crate) syncs: Counter,
+    pub(crate) moves: Counter,
+    pub(crate) restarts: Counter,
+    pub(crate) entries: Counter,
+    pub(crate) memory_bytes: Counter,
+}
+
+impl<M: StateMachine> Life<M> {
+    pub(crate) fn new(incarnation: Incarnation, epoch: Epoch, first: Lsn) -> Self {
+        Self {
+            incarnation,
+            epoch,
+            first,
+            tenure: Tenure::new(first),
+            room: Room::new(),
+            log: Lane::new(),
+        }
+    }
+
+    /// Ends the life. Its callers, whoever they are, learn that the outcome is open.
+    pub(crate) fn revoke(&self, shard: ShardId) {
+        self.log.close();
+        answer_unconfirmed(shard, self.tenure.revoke());
+    }
+
+    /// The exclusive end of what has been answered.
+    pub(crate) fn answered(&self) -> Position {
+        Position { epoch: self.epoch, lsn: self.tenure.answered() }
+    }
+}
+
+/// Tells callers that the outcome of their commands is open.
+pub(crate) fn answer_unconfirmed<M: StateMachine>(shard: ShardId, callers: Vec<Vec<Applied<M>>>) {
+    for caller in callers.into_iter().flatten() {
+        let position = caller.position;
+        caller.port.answer(Err(SubmitError::Unconfirmed { shard, position }));
+    }
+}
+
+impl<M: StateMachine> Slot<M> {
+    pub(crate) fn new(
+        shard: ShardId,
+        credits: Credits,
+        root: Arc<Root<Entity<M>>>,
+        life: Life<M>,
+    ) -> Self {
+        Self {
+            shard,
+            lane: Lane::new(),
+            published: Published::new(root),
+            changed: Notify::new(),
+            credits: Arc::new(credits),
+            counters: Counters::default(),
+            life: ArcSwap::from_pointee(life),
+            gate: Mutex::new(None),
+            failed_tail: Mutex::new(None),
+            lost: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The present life.
+    pub(crate) fn life(&self) -> arc_swap::Guard<Arc<Life<M>>> {
+        self.life.load()
+    }
+
+    /// A new life begins with a recovered root.
+    pub(crate) fn begin_life(&self, life: Arc<Life<M>>, root: Arc<Root<Entity<M>>>) {
+        // A root of the old life may be ahead of the recovered one only by what was never answered durably.
+        self.published.replace(root);
+        self.life.store(life);
+        self.changed.notify_waiters();
+    }
+
+    /// Refuses new commands from now on, unless it does already. What waits in the lane is left there.
+    pub(crate) fn close_gate(&self, reason: NotExecuted) {
+        self.gate.lock().get_or_insert(reason);
+        self.credits.close();
+        self.changed.notify_waiters();
+    }
+
+    /// Why new commands are refused, if they are.
+    pub(crate) fn refusal(&self) -> Option<NotExecuted> {
+        self.gate.lock().clone()
+    }
+
+    /// Refuses new commands, and everything that waits in the lane.
+    pub(crate) fn close(&self, reason: NotExecuted) {
+        self.close_gate(reason);
+        self.lane.close();
+        self.refuse_waiting();
+    }
+
+    /// Answers everything that waits in the lane with the gate's reason.
+    pub(crate) fn refuse_waiting(&self) {
+        let reason = self.refusal().unwrap_or(NotExecuted::ShuttingDown);
+        while let Some(waiting) = self.lane.pop() {
+            waiting.refuse(&self.credits, reason.clone());
+        }
+    }
+}
+
+impl<M: StateMachine> Submission<M> {
+    /// Answers a command that nobody has applied.
+    pub(crate) fn refuse(self, credits: &Credits, reason: NotExecuted) {
+        credits.give_back(self.charge as usize);
+        self.port.answer(Err(SubmitError::NotExecuted(reason)));
+    }
+}

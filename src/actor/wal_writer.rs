@@ -1,0 +1,364 @@
+//! The WAL writer's shell: a thread that carries out what the [commit](crate::protocol::commit) protocol says.
+//!
+//! It owns the file that is written and the frames that a move would have to write again. It decides nothing: it reports
+//! how each action went and asks for the next.
+
+mod files;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ractor::thread_local::ThreadLocalActor;
+use ractor::{ActorProcessingErr, ActorRef};
+
+use super::clock::Clock;
+use super::keeper::Keeper;
+use super::preparer::{NoSpare, Preparer};
+use super::shard::frame_payload;
+use super::shard_supervisor::SupervisorMessage;
+use super::slot::{HandedBatch, Life, LostRange, Receipt, Slot, ToWriter};
+use crate::config::Options;
+use crate::error::{NotExecuted, SubmitError};
+use crate::machine::StateMachine;
+use crate::model::{Edit, EditOutcome, Incarnation, Tail};
+use crate::protocol::commit::{Action, Commit, Completion, Handed, Stop};
+use crate::storage::segment_file::Spare;
+use crate::sync::published::Positioned;
+use files::Files;
+
+/// What the writer is told.
+#[derive(Debug)]
+pub(crate) enum WriterMessage {
+    /// There is something in the log lane.
+    Drain,
+    /// A deadline of the protocol has come.
+    Tick,
+    /// The preparer is done.
+    Prepared(Result<Spare, NoSpare>),
+}
+
+impl ractor::Message for WriterMessage {}
+
+/// What a writer starts with.
+pub(crate) struct WriterArguments<M: StateMachine> {
+    pub(crate) slot: Arc<Slot<M>>,
+    pub(crate) life: Arc<Life<M>>,
+    pub(crate) options: Arc<Options>,
+    pub(crate) preparer: Preparer,
+    pub(crate) supervisor: ActorRef<SupervisorMessage<M>>,
+    pub(crate) clock: Clock,
+    /// Where the recovered log ends, and what the manifest's last incarnation was then.
+    pub(crate) tail: Option<Tail>,
+    pub(crate) expects: (crate::model::Epoch, Incarnation),
+    /// A life after a death begins at once.
+    pub(crate) eager: bool,
+}
+
+pub(crate) struct WriterState<M: StateMachine> {
+    myself: ActorRef<WriterMessage>,
+    slot: Arc<Slot<M>>,
+    life: Arc<Life<M>>,
+    supervisor: ActorRef<SupervisorMessage<M>>,
+    keeper: Keeper,
+    preparer: Preparer,
+    clock: Clock,
+    core: Commit,
+    files: Files,
+    expects: (crate::model::Epoch, Incarnation),
+    /// Handed over, not yet written; mirrors the core's queue.
+    queue: VecDeque<HandedBatch<M>>,
+    /// Written, not yet complete.
+    written: Vec<HandedBatch<M>>,
+    /// The shard waits for more than this grant.
+    wanted: Option<u64>,
+    tick_armed_ms: Option<u64>,
+}
+
+/// See the module.
+pub(crate) struct WalWriter<M>(std::marker::PhantomData<fn() -> M>);
+
+impl<M> Default for WalWriter<M> {
+    fn default() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+/// The writer has stopped, for a reason that the supervisor has to act on.
+#[derive(Debug, thiserror::Error)]
+#[error("the WAL writer stopped: {0:?}")]
+struct Stopped(Stop);
+
+impl<M: StateMachine> ThreadLocalActor for WalWriter<M> {
+    type Msg = WriterMessage;
+    type State = WriterState<M>;
+    type Arguments = WriterArguments<M>;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<WriterMessage>,
+        arguments: WriterArguments<M>,
+    ) -> Result<WriterState<M>, ActorProcessingErr> {
+        let WriterArguments { slot, life, options, preparer, supervisor, clock, .. } = arguments;
+        let core = Commit::new(options.sync, options.limits(), life.first, arguments.eager);
+        let keeper = preparer.keeper.clone();
+        let files = Files::new(&keeper.manifest(), &preparer, life.epoch, arguments.tail);
+        let address = myself.clone();
+        life.log.attach(Box::new(move || {
+            let _ = address.cast(WriterMessage::Drain);
+        }));
+        Ok(WriterState {
+            myself,
+            slot,
+            life,
+            supervisor,
+            keeper,
+            preparer,
+            clock,
+            core,
+            files,
+            expects: arguments.expects,
+            queue: VecDeque::new(),
+            written: Vec::new(),
+            wanted: None,
+            tick_armed_ms: None,
+        })
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<WriterMessage>,
+        message: WriterMessage,
+        state: &mut WriterState<M>,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            WriterMessage::Drain => state.life.log.clear(),
+            WriterMessage::Tick => state.tick_armed_ms = None,
+            WriterMessage::Prepared(Ok(spare)) => {
+                state.core.on_spare(spare.segment, spare.bytes);
+                state.files.add(spare);
+            }
+            WriterMessage::Prepared(Err(error)) => {
+                tracing::warn!(shard = state.slot.shard.0, %error, "no spare segment");
+                state.files.no_space = error.is_full();
+                state.core.on_no_spare();
+            }
+        }
+        state.run().await
+    }
+}
+
+impl<M: StateMachine> WriterState<M> {
+    /// Carries out actions until there is nothing to do.
+    async fn run(&mut self) -> Result<(), ActorProcessingErr> {
+        loop {
+            self.take_handed();
+            self.core.on_time(self.clock.now_ms());
+            let Some(action) = self.core.next() else { break };
+            self.carry_out(action).await?;
+            self.grant();
+        }
+        self.grant();
+        self.arm_tick();
+        Ok(())
+    }
+
+    fn take_handed(&mut self) {
+        while let Some(message) = self.life.log.pop() {
+            match message {
+                ToWriter::Batch(handed) => {
+                    let bytes = frame_payload(&handed.batch.commands);
+                    self.core.on_queued(Handed { end: handed.batch.end(), bytes });
+                    self.queue.push_back(handed);
+                }
+                ToWriter::Wanted { granted } => {
+                    self.core.on_wanted();
+                    self.wanted = Some(granted);
+                }
+                ToWriter::Finish => self.core.on_finish(),
+            }
+        }
+    }
+
+    /// Tells the shard how much the log can take, and wakes it if it waits for that.
+    fn grant(&mut self) {
+        let (granted, full) = (self.core.granted(), self.core.lacks_spare() && self.files.no_space);
+        self.life.room.set(granted, full);
+        if self.wanted.is_some_and(|seen| granted > seen || full) {
+            self.wanted = None;
+            let _ = self.slot.lane.ring();
+        }
+    }
+
+    fn arm_tick(&mut self) {
+        let Some(deadline_ms) = self.core.deadline_ms() else { return };
+        if self.tick_armed_ms.is_none_or(|armed_ms| deadline_ms < armed_ms) {
+            self.tick_armed_ms = Some(deadline_ms);
+            // A millisecond more: the timer must not come before the core's clock has got there.
+            let pause = self.clock.until(deadline_ms + 1);
+            self.myself.send_after(pause, || WriterMessage::Tick);
+        }
+    }
+
+    async fn carry_out(&mut self, action: Action) -> Result<(), ActorProcessingErr> {
+        if !matches!(action, Action::Stop(_)) && self.life.tenure.is_revoked() {
+            // An old thread that has woken late: whatever it was about to do is no longer its to do.
+            self.core.on_revoked();
+            return Ok(());
+        }
+        match action {
+            Action::Prepare => {
+                let myself = self.myself.clone();
+                self.preparer.start(move |spare| {
+                    let _ = myself.cast(WriterMessage::Prepared(spare));
+                });
+            }
+            Action::Open(segment, opening) => {
+                let opened = self.files.open(segment, opening);
+                self.slot.counters.syncs.add(1);
+                self.done(opened);
+            }
+            Action::Write { batches, durable_end } => {
+                let taken = self.queue.drain(..batches);
+                let first = self.written.len();
+                self.written.extend(taken);
+                let frame: Vec<_> = self
+                    .written
+                    .get(first..)
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|handed| &handed.batch)
+                    .filter(|batch| !batch.commands.is_empty())
+                    .collect();
+                let written = self.files.write(&frame, durable_end);
+                self.slot.counters.frames.add(1);
+                self.slot.counters.wal_bytes.add(self.files.last_frame_bytes());
+                self.done(written);
+            }
+            Action::Sync => {
+                let synced = self.files.sync();
+                self.slot.counters.syncs.add(1);
+                self.done(synced);
+            }
+            Action::Rewrite { durable_end } => {
+                let rewritten = self.files.rewrite(durable_end);
+                self.slot.counters.syncs.add(1);
+                self.done(rewritten);
+            }
+            Action::Complete(completion) => self.complete(completion),
+            Action::Begin(_) | Action::Move(_) | Action::Seal | Action::Close => {
+                self.commit(&action).await;
+            }
+            Action::Stop(why) => return self.stop(why),
+        }
+        Ok(())
+    }
+
+    /// Reports how an action on the file went.
+    fn done(&mut self, result: Result<(), crate::storage::error::DiskError>) {
+        if let Err(error) = &result {
+            let shard = self.slot.shard.0;
+            tracing::error!(shard, %error, "the log's file failed; its frames move to another");
+            *self.slot.failed_tail.lock() = self.files.durable_tail();
+        }
+        self.core.on_done(result.is_ok());
+        self.raise_durable();
+    }
+
+    fn raise_durable(&mut self) {
+        if self.core.durable() > self.life.tenure.durable() {
+            self.life.tenure.synced(self.core.durable());
+            self.slot.changed.notify_waiters();
+        }
+    }
+
+    /// Commits an edit of the log's life.
+    async fn commit(&mut self, action: &Action) {
+        let (shard, epoch) = (self.slot.shard, self.life.epoch);
+        let incarnation = self.life.incarnation;
+        let edit = match *action {
+            Action::Begin(segment) => {
+                let (expects, sealed) = (self.expects, self.files.recovered_tail());
+                Some(Edit::Begin { shard, expects, sealed, incarnation, segment })
+            }
+            Action::Move(to) => self
+                .files
+                .durable_tail()
+                .map(|from| Edit::Move { shard, epoch, incarnation, from, to }),
+            Action::Seal => self
+                .files
+                .durable_tail()
+                .map(|tail| Edit::Seal { shard, epoch, incarnation, tail }),
+            Action::Close => self
+                .files
+                .durable_tail()
+                .map(|tail| Edit::Close { shard, epoch, incarnation, tail }),
+            _ => None,
+        };
+        let outcome = match edit {
+            Some(edit) => self.keeper.edit(edit).await,
+            None => EditOutcome::Failed,
+        };
+        tracing::debug!(shard = shard.0, ?action, ?outcome, "edit");
+        if outcome == EditOutcome::Committed {
+            if let Action::Move(_) = action {
+                self.slot.counters.moves.add(1);
+                self.files.moved();
+                *self.slot.failed_tail.lock() = None;
+            }
+        }
+        self.core.on_edit(outcome);
+        self.raise_durable();
+    }
+
+    /// Publishes the newest root among what is complete, raises the watermark, answers. Only a completion gets here.
+    fn complete(&mut self, completion: Completion) {
+        let mut done = std::mem::take(&mut self.written);
+        done.extend(self.queue.drain(..completion.without_commands()));
+        let root = done.iter_mut().rev().find_map(|handed| handed.root.take());
+        let (slot, life) = (&self.slot, &self.life);
+        let publishes = root.is_some();
+        let mut replaced = None;
+        let callers = life.tenure.complete(completion.end(), || {
+            replaced = root.map(|root| slot.published.publish(root));
+        });
+        let Some(callers) = callers else { return self.core.on_revoked() };
+        if publishes {
+            slot.changed.notify_waiters();
+        }
+        let durability = completion.durability();
+        for caller in callers.into_iter().flatten() {
+            let (reply, position) = (caller.reply, caller.position);
+            caller.port.answer(Ok(Receipt { reply, shard: slot.shard, position, durability }));
+        }
+    }
+
+    fn stop(&mut self, why: Stop) -> Result<(), ActorProcessingErr> {
+        let shard = self.slot.shard;
+        match why {
+            Stop::Finished => {
+                let incarnation = self.life.incarnation;
+                let _ = self.supervisor.cast(SupervisorMessage::Finished { incarnation });
+                return Ok(());
+            }
+            Stop::Sealed => {
+                self.name_the_lost();
+                for caller in self.life.tenure.revoke().into_iter().flatten() {
+                    caller.port.answer(Err(SubmitError::NotExecuted(NotExecuted::Fenced)));
+                }
+            }
+            Stop::Superseded | Stop::Unknown => {}
+        }
+        tracing::error!(shard = shard.0, ?why, "the WAL writer stops");
+        Err(Box::new(Stopped(why)))
+    }
+
+    /// Under a policy that answers before it syncs, a seal may cut off what was answered: that is never silent.
+    fn name_the_lost(&self) {
+        let (first, end) = (self.life.tenure.durable(), self.life.tenure.answered());
+        if first < end {
+            let lost = LostRange { epoch: self.life.epoch, first, end };
+            tracing::error!(shard = self.slot.shard.0, ?lost, "answered commands are lost");
+            self.slot.lost.lock().push(lost);
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Options, checked once when a directory is opened.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::model::SyncPolicy;
+use crate::protocol::commit::Limits;
+use crate::protocol::restart::Budget;
+use crate::storage::{frame, segment};
+
+/// How a directory is opened. Plain fields with defaults; [`Options::new`] and struct update syntax are all there is.
+///
+/// ```
+/// use std::time::Duration;
+/// use mainstay::{Options, SyncPolicy};
+///
+/// let options = Options {
+///     shards: Some(4),
+///     sync: SyncPolicy::Interval(Duration::from_millis(100)),
+///     ..Options::new("/var/lib/app")
+/// };
+/// assert!(options.validate().is_ok());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The data directory. Made if its parent exists.
+    pub dir: PathBuf,
+    /// How many shards; fixed when the directory is made, 1 to 4096. `None`, the default: what the directory has, or 1
+    /// for a new one. One shard is fastest on a few cores: its log is the unit of group commit.
+    pub shards: Option<u32>,
+    /// When the log is synced. Default: [`SyncPolicy::Always`].
+    pub sync: SyncPolicy,
+    /// Size of a log file, in bytes; it is zero-filled ahead of use. Default 16 MiB, from 4 KiB to 1 GiB. Two are on the
+    /// disk ahead of what was ever written, per shard.
+    pub segment_bytes: u64,
+    /// The longest encoded command, in bytes. Default 1 MiB; at most about a quarter of `segment_bytes`.
+    pub command_bytes_max: u32,
+    /// How many commands of one shard may be on their way at once, from `submit` to the answer. Default 65,536. Commands
+    /// beyond it wait in `submit`; `try_submit` answers `Busy`.
+    pub lane_commands: u32,
+    /// The same in encoded bytes. Default 64 MiB; at least `command_bytes_max`.
+    pub lane_bytes: u32,
+    /// A command that no shard has taken up after this long is `NotExecuted(DeadlineBeforeAccept)`. Default 10 s.
+    pub submit_deadline: Duration,
+    /// A command that was taken up and not answered after this long is `Unconfirmed`. Default 2 s.
+    pub sync_deadline: Duration,
+    /// How long `view` waits for a shard to publish before its keys are `Stale`. Default 2 s.
+    pub view_deadline: Duration,
+    /// How long opening waits for another holder of the directory's lock. Default 5 s.
+    pub lock_wait: Duration,
+    /// How long an orderly shutdown waits for the disk. Default 30 s.
+    pub shutdown_deadline: Duration,
+    /// Memory for the state of all shards together, as accounted, in bytes; commands that would grow a shard beyond its
+    /// equal part are `NotExecuted(OutOfMemory)`. Default 0: no limit.
+    pub memory_bytes: u64,
+    /// What to do with a logged command that cannot be replayed. Default: [`Poison::Refuse`].
+    pub poison: Poison,
+    /// How often a shard's actors may die. Default: 5 times in 60 s, with pauses from 10 ms to 1 s.
+    pub restarts: RestartBudget,
+}
+
+/// What to do with a logged command that cannot be decoded, or whose `apply` panics in a replay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Poison {
+    /// Refuse the shard and name the position. The default: it may be the code that is wrong.
+    #[default]
+    Refuse,
+    /// Leave this one command out, now and in every later replay; the manifest remembers it.
+    Skip,
+}
+
+/// How many deaths of a shard's actors are answered with a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestartBudget {
+    /// So many...
+    pub restarts: u32,
+    /// ...within this time. One more, and the shard is fenced.
+    pub within: Duration,
+    /// The pause before the first restart. It doubles with every further one.
+    pub pause: Duration,
+    /// The longest pause.
+    pub pause_max: Duration,
+}
+
+/// An option is out of range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("option `{option}`: {reason}")]
+#[non_exhaustive]
+pub struct OptionsError {
+    /// The field.
+    pub option: &'static str,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+const SEGMENT_BYTES: (u64, u64) = (4 * 1024, 1024 * 1024 * 1024);
+const SHARDS_MAX: u32 = 4096;
+/// Larger batches gain nothing and make one caller wait for another's bytes.
+const BATCH_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+impl Default for RestartBudget {
+    fn default() -> Self {
+        Self {
+            restarts: 5,
+            within: Duration::from_secs(60),
+            pause: Duration::from_millis(10),
+            pause_max: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Options {
+    /// The defaults, for a directory.
+    #[must_use]
+    pub fn new(dir: impl AsRef<Path>) -> Self {
+        Self {
+            dir: dir.as_ref().to_owned(),
+            shards: None,
+            sync: SyncPolicy::default(),
+            segment_bytes: 16 * 1024 * 1024,
+            command_bytes_max: 1024 * 1024,
+            lane_commands: 65_536,
+            lane_bytes: 64 * 1024 * 1024,
+            submit_deadline: Duration::from_secs(10),
+            sync_deadline: Duration::from_secs(2),
+            view_deadline: Duration::from_secs(2),
+            lock_wait: Duration::from_secs(5),
+            shutdown_deadline: Duration::from_secs(30),
+            memory_bytes: 0,
+            poison: Poison::default(),
+            restarts: RestartBudget::default(),
+        }
+    }
+
+    /// Checks every option. Opening does it too.
+    ///
+    /// # Errors
+    /// The first option that is out of range.
+    pub fn validate(&self) -> Result<(), OptionsError> {
+        let refuse = |option, reason: String| Err(OptionsError { option, reason });
+        if self.shards.is_some_and(|shards| shards == 0 || shards > SHARDS_MAX) {
+            return refuse("shards", format!("must be from 1 to {SHARDS_MAX}"));
+        }
+        let (least, most) = SEGMENT_BYTES;
+        if self.segment_bytes < least || self.segment_bytes > most {
+            return refuse("segment_bytes", format!("must be from {least} to {most}"));
+        }
+        if !self.segment_bytes.is_multiple_of(frame::ALIGNMENT) {
+            return refuse("segment_bytes", format!("must be a multiple of {}", frame::ALIGNMENT));
+        }
+        if self.command_bytes_max == 0 {
+            return refuse("command_bytes_max", "must be at least 1".to_owned());
+        }
+        let needed = self.batch_bytes(1, self.command_bytes_max as usize);
+        let limit = self.limits().batch_bytes_max;
+        if needed > limit {
+            let reason = format!(
+                "with segments of {} bytes a batch has at most {limit} bytes, \
+                 and this takes {needed}",
+                self.segment_bytes
+            );
+            return refuse("command_bytes_max", reason);
+        }
+        if self.lane_commands == 0 {
+            return refuse("lane_commands", "must be at least 1".to_owned());
+        }
+        if self.lane_bytes < self.command_bytes_max {
+            return refuse("lane_bytes", "must be at least command_bytes_max".to_owned());
+        }
+        if let SyncPolicy::Interval(interval) = self.sync {
+            if interval < Duration::from_millis(1) || interval > Duration::from_secs(3600) {
+                return refuse("sync", "the interval must be from 1 ms to 1 hour".to_owned());
+            }
+        }
+        for (option, deadline) in [
+            ("submit_deadline", self.submit_deadline),
+            ("sync_deadline", self.sync_deadline),
+            ("view_deadline", self.view_deadline),
+        ] {
+            if deadline.is_zero() {
+                return refuse(option, "must be more than zero".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// The longest command that segments of this size can take, up to 1 MiB: for `command_bytes_max` beside a small
+    /// `segment_bytes`.
+    #[must_use]
+    pub fn command_bytes_for(segment_bytes: u64) -> u32 {
+        let frame = (segment_bytes.saturating_sub(segment::HEADER_BYTES as u64) / 4)
+            .next_multiple_of(frame::ALIGNMENT)
+            .saturating_sub(2 * frame::ALIGNMENT);
+        let overhead = frame::HEADER_BYTES + frame::batch_bytes(1, 0);
+        u32::try_from(frame.saturating_sub(overhead as u64)).unwrap_or(u32::MAX).min(1024 * 1024)
+    }
+
+    /// Sizes for the commit protocol.
+    pub(crate) fn limits(&self) -> Limits {
+        let capacity = self.segment_bytes.saturating_sub(segment::HEADER_BYTES as u64);
+        let batch_bytes_max = (capacity / 4).min(BATCH_BYTES_MAX);
+        Limits {
+            frame_payload_max: BATCH_BYTES_MAX,
+            batch_bytes_max,
+            frame_overhead: frame::HEADER_BYTES as u64,
+            alignment: frame::ALIGNMENT,
+            segment_overhead: segment::HEADER_BYTES as u64,
+        }
+    }
+
+    /// What a batch of commands takes as a frame of its own.
+    pub(crate) fn batch_bytes(&self, commands: usize, command_bytes: usize) -> u64 {
+        frame::frame_bytes(frame::batch_bytes(commands, command_bytes) as u64)
+    }
+
+    pub(crate) fn budget(&self) -> Budget {
+        Budget {
+            restarts: self.restarts.restarts,
+            within_ms: millis(self.restarts.within),
+            pause_ms: millis(self.restarts.pause),
+            pause_max_ms: millis(self.restarts.pause_max),
+        }
+    }
+}
+
+/// Whole milliseconds, as far as they go.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid() {
+        assert_eq!(Options::new("x").validate(), Ok(()));
+    }
+
+    #[test]
+    fn each_option_is_checked() {
+        let with = |change: &dyn Fn(&mut Options)| {
+            let mut options = Options::new("x");
+            change(&mut options);
+            options.validate().map_err(|error| error.option)
+        };
+        assert_eq!(with(&|o| o.shards = Some(0)), Err("shards"));
+        assert_eq!(with(&|o| o.segment_bytes = 100), Err("segment_bytes"));
+        assert_eq!(with(&|o| o.segment_bytes = 5000), Err("segment_bytes"));
+        assert_eq!(with(&|o| o.segment_bytes = 8192), Err("command_bytes_max"));
+        assert_eq!(with(&|o| o.lane_commands = 0), Err("lane_commands"));
+        assert_eq!(with(&|o| o.lane_bytes = 5), Err("lane_bytes"));
+        assert_eq!(with(&|o| o.sync = SyncPolicy::Interval(Duration::ZERO)), Err("sync"));
+        assert_eq!(with(&|o| o.sync_deadline = Duration::ZERO), Err("sync_deadline"));
+    }
+
+    #[test]
+    fn the_suggested_command_size_is_accepted() {
+        for segment_bytes in [4096, 8192, 64 * 1024, 1024 * 1024, 16 * 1024 * 1024] {
+            let command_bytes_max = Options::command_bytes_for(segment_bytes);
+            let options = Options { segment_bytes, command_bytes_max, ..Options::new("x") };
+            assert_eq!(options.validate(), Ok(()), "{segment_bytes}");
+            assert!(command_bytes_max > 500);
+        }
+    }
+}

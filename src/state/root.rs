@@ -1,0 +1,64 @@
+//! A root: immutable state of one shard at one position.
+//!
+//! Invariant: the map holds exactly the effects of all commands below `end`, so state and position are one value and
+//! cannot come apart.
+//!
+//! Dropping the last reference to a root that many updates have left behind frees a great many nodes; that is the
+//! reaper's work, so a root hands its map over instead of dropping it.
+
+use std::sync::Arc;
+
+use super::map::Map;
+use crate::model::{Position, Time};
+use crate::sync::published::Positioned;
+
+/// Takes maps that nobody needs any more.
+pub trait Bury<E>: Send + Sync {
+    /// Frees the map, not necessarily now.
+    fn bury(&self, map: Map<E>);
+}
+
+/// See the module.
+pub struct Root<E> {
+    map: Map<E>,
+    end: Position,
+    time: Time,
+    reaper: Arc<dyn Bury<E>>,
+}
+
+impl<E> Root<E> {
+    /// A root of `map`, which holds everything below `end`; `time` is the last one logged.
+    pub fn new(map: Map<E>, end: Position, time: Time, reaper: Arc<dyn Bury<E>>) -> Self {
+        Self { map, end, time, reaper }
+    }
+
+    /// The state.
+    #[must_use]
+    pub fn map(&self) -> &Map<E> {
+        &self.map
+    }
+
+    /// The last logged time.
+    #[must_use]
+    pub fn time(&self) -> Time {
+        self.time
+    }
+}
+
+impl<E> Positioned for Root<E> {
+    fn end(&self) -> Position {
+        self.end
+    }
+}
+
+impl<E> Drop for Root<E> {
+    fn drop(&mut self) {
+        self.reaper.bury(std::mem::take(&mut self.map));
+    }
+}
+
+impl<E> std::fmt::Debug for Root<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Root").field("end", &self.end).field("entries", &self.map.len()).finish()
+    }
+}

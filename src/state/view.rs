@@ -1,0 +1,141 @@
+//! What readers hold: one published root per shard.
+//!
+//! A view never changes and never waits. It is not a cut across shards: each root is its shard's own latest. Holding
+//! a view keeps its roots' memory alive; take a new one for every request rather than keeping one.
+
+use std::sync::Arc;
+
+use super::hash::KeyHasher;
+use super::map::Cursor;
+use super::root::Root;
+use crate::model::{Position, ShardId, Time};
+use crate::sync::published::Positioned;
+
+/// Why a view cannot say what is under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The shard did not publish in time: its root is older than what has been answered.
+    #[error("{shard} has published up to {published}, but answered up to {answered}")]
+    Stale {
+        /// The shard.
+        shard: ShardId,
+        /// What the view would show: everything below this.
+        published: Position,
+        /// What a fresh view has to show: everything below this.
+        answered: Position,
+    },
+    /// The shard's log was refused when the directory was opened.
+    #[error("{0} is unavailable: its log was refused")]
+    Refused(ShardId),
+    /// There is no such shard.
+    #[error("there is no {0}")]
+    NoSuchShard(ShardId),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct View<E> {
+    hasher: KeyHasher,
+    shards: Vec<Result<Arc<Root<E>>, ReadError>>,
+}
+
+impl<E> Clone for View<E> {
+    fn clone(&self) -> Self {
+        Self { hasher: self.hasher, shards: self.shards.clone() }
+    }
+}
+
+/// Some entries of one shard, and where to go on.
+#[derive(Debug)]
+pub struct ScanPage<E> {
+    /// Keys and entities.
+    pub entries: Vec<(Vec<u8>, Arc<E>)>,
+    /// Where the next page starts; none: this was the last.
+    pub next: Option<u64>,
+}
+
+impl<E> View<E> {
+    pub(crate) fn new(
+        hasher: KeyHasher,
+        shards: Vec<Result<Arc<Root<E>>, ReadError>>,
+    ) -> Self {
+        Self { hasher, shards }
+    }
+
+    /// The entity under a key.
+    ///
+    /// # Errors
+    /// The key's shard is stale or refused. Other keys are not affected.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Arc<E>>, ReadError> {
+        let hash = self.hasher.hash(key);
+        let root = self.root(self.hasher.shard(hash))?;
+        Ok(root.map().get(hash, key).cloned())
+    }
+
+    /// The shard that a key belongs to.
+    #[must_use]
+    pub fn shard_of(&self, key: &[u8]) -> ShardId {
+        self.hasher.shard(self.hasher.hash(key))
+    }
+
+    /// All shards, usable or not.
+    pub fn shards(&self) -> impl Iterator<Item = ShardId> + use<E> {
+        (0..self.hasher.shards()).map(ShardId)
+    }
+
+    /// How many entries a shard has.
+    ///
+    /// # Errors
+    /// The shard is stale or refused.
+    pub fn len(&self, shard: ShardId) -> Result<usize, ReadError> {
+        Ok(self.root(shard)?.map().len())
+    }
+
+    /// The exclusive end of what the view shows of a shard.
+    ///
+    /// # Errors
+    /// The shard is stale or refused.
+    pub fn end(&self, shard: ShardId) -> Result<Position, ReadError> {
+        Ok(self.root(shard)?.end())
+    }
+
+    /// The last time that was logged in a shard, which is what its commands have seen of the clock.
+    ///
+    /// # Errors
+    /// The shard is stale or refused.
+    pub fn time(&self, shard: ShardId) -> Result<Time, ReadError> {
+        Ok(self.root(shard)?.time())
+    }
+
+    /// All entries of a shard, in the order of their hashes: the same for every process that opens the directory.
+    ///
+    /// # Errors
+    /// The shard is stale or refused.
+    pub fn iter(
+        &self,
+        shard: ShardId,
+    ) -> Result<impl Iterator<Item = (&[u8], &Arc<E>)>, ReadError> {
+        Ok(self.root(shard)?.map().iter().map(|entry| (entry.key(), entry.value())))
+    }
+
+    /// About `limit` entries of a shard from a place on; 0 is the start. Going on from page to page, also with newer
+    /// views, returns every key at least once that is there the whole time.
+    ///
+    /// # Errors
+    /// The shard is stale or refused.
+    pub fn scan(&self, shard: ShardId, from: u64, limit: usize) -> Result<ScanPage<E>, ReadError> {
+        let batch = self.root(shard)?.map().scan(Cursor::at(from), limit);
+        let entries =
+            batch.entries.iter().map(|entry| (entry.key().to_vec(), Arc::clone(entry.value())));
+        Ok(ScanPage { entries: entries.collect(), next: batch.next.map(Cursor::hash) })
+    }
+
+    fn root(&self, shard: ShardId) -> Result<&Arc<Root<E>>, ReadError> {
+        match self.shards.get(shard.0 as usize) {
+            Some(Ok(root)) => Ok(root),
+            Some(Err(error)) => Err(*error),
+            None => Err(ReadError::NoSuchShard(shard)),
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Numbers for statistics: they decide nothing, so their order towards anything else does not matter.
+
+use super::atomic::{AtomicU64, Ordering};
+
+/// A number that threads add to and readers look at.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds.
+    pub fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Replaces.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Reads.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
