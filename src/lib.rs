@@ -20,10 +20,18 @@ internal_modules! {
     mod sync;
 }
 
+#[cfg(not(loom))]
+mod actor;
 mod config;
 mod error;
+#[cfg(not(loom))]
+pub mod kv;
 mod machine;
+#[cfg(not(loom))]
+mod runtime;
 
+#[cfg(not(loom))]
+pub use actor::root::{Root, RootArguments, RootMessage};
 pub use config::{Options, Poison, RestartBudget};
 pub use error::{
     CodecError, DiskError, DurableError, LogError, ManifestError, NotExecuted, OpenError,
@@ -31,6 +39,12 @@ pub use error::{
 };
 pub use machine::{Abort, At, StateMachine};
 pub use model::{Durability, Epoch, Lsn, Position, ShardId, SyncPolicy, Time};
+#[cfg(not(loom))]
+pub use ractor;
+#[cfg(not(loom))]
+pub use runtime::{
+    LostRange, Outcome, Receipt, RecoveryReport, Runtime, ShardRecovery, ShardStats, Stats,
+};
 pub use state::{ScanPage, Txn, View};
 
 /// The encoding of commands and entities, for `upcast_command`, `upcast_entity` and tests.

@@ -17,10 +17,7 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    pub(crate) fn new(
-        actor: ActorRef<KeeperMessage>,
-        published: Arc<ArcSwap<Manifest>>,
-    ) -> Self {
+    pub(crate) fn new(actor: ActorRef<KeeperMessage>, published: Arc<ArcSwap<Manifest>>) -> Self {
         Self { actor, published }
     }
 

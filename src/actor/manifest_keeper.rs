@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::model::{Edit, EditOutcome, Manifest};
 use crate::protocol::manifest::{Effect, Event, Generation, Keeper, Token};
-use crate::storage::disk::{Disk, DirectoryLock};
+use crate::storage::disk::{DirectoryLock, Disk};
 use crate::storage::layout::Layout;
 use crate::storage::manifest_log::{GenerationError, ManifestLog};
 
@@ -20,16 +20,8 @@ use crate::storage::manifest_log::{GenerationError, ManifestLog};
 #[derive(Debug)]
 pub(crate) enum KeeperMessage {
     /// Commit these edits, all or none.
-    Commit {
-        edits: Vec<Edit>,
-        reply: oneshot::Sender<EditOutcome>,
-    },
+    Commit { edits: Vec<Edit>, reply: oneshot::Sender<EditOutcome> },
 }
-
-#[cfg(feature = "cluster")]
-compile_error!("mainstay's actors are local");
-
-impl ractor::Message for KeeperMessage {}
 
 /// What the keeper starts with.
 pub(crate) struct KeeperArguments {

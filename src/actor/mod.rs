@@ -14,6 +14,7 @@ pub(crate) mod credits;
 pub(crate) mod keeper;
 pub(crate) mod lane;
 pub(crate) mod manifest_keeper;
+mod naming;
 pub(crate) mod opening;
 pub(crate) mod preparer;
 pub(crate) mod reaper;
@@ -23,3 +24,6 @@ pub(crate) mod shard;
 pub(crate) mod shard_supervisor;
 pub(crate) mod slot;
 pub(crate) mod wal_writer;
+
+/// Actor names are global to the process, so each runtime has a prefix of its own.
+pub(crate) use naming::process_unique_name;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::keeper::Keeper;
 use crate::model::{Edit, EditOutcome, Incarnation, ShardId};
-use crate::storage::disk::{Disk, DirectoryLock};
+use crate::storage::disk::{DirectoryLock, Disk};
 use crate::storage::error::DiskError;
 use crate::storage::layout::Layout;
 use crate::storage::segment_file::{self, Spare};
@@ -54,7 +54,8 @@ impl Preparer {
 
     fn prepare(&self) -> Result<Spare, NoSpare> {
         let manifest = self.keeper.manifest();
-        let mut segment = manifest.shard(self.shard).map(|shard| shard.next_segment).unwrap_or_default();
+        let mut segment =
+            manifest.shard(self.shard).map(|shard| shard.next_segment).unwrap_or_default();
         let spare = loop {
             let made = segment_file::prepare(
                 self.disk.as_ref(),

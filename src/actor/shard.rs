@@ -39,8 +39,6 @@ pub(crate) enum ShardMessage {
     Finish,
 }
 
-impl ractor::Message for ShardMessage {}
-
 /// What a shard starts with.
 pub(crate) struct ShardArguments<M: StateMachine> {
     pub(crate) slot: Arc<Slot<M>>,

@@ -59,6 +59,8 @@ pub(crate) enum ToWriter<M: StateMachine> {
     Batch(HandedBatch<M>),
     /// The shard has commands, and no room for them beyond this grant.
     Wanted { granted: u64 },
+    /// Somebody waits for everything so far to be synced.
+    Sync,
     /// Nothing follows.
     Finish,
 }

@@ -37,8 +37,6 @@ pub(crate) enum WriterMessage {
     Prepared(Result<Spare, NoSpare>),
 }
 
-impl ractor::Message for WriterMessage {}
-
 /// What a writer starts with.
 pub(crate) struct WriterArguments<M: StateMachine> {
     pub(crate) slot: Arc<Slot<M>>,
@@ -174,6 +172,7 @@ impl<M: StateMachine> WriterState<M> {
                     self.core.on_wanted();
                     self.wanted = Some(granted);
                 }
+                ToWriter::Sync => self.core.on_sync_wanted(),
                 ToWriter::Finish => self.core.on_finish(),
             }
         }
@@ -280,18 +279,22 @@ impl<M: StateMachine> WriterState<M> {
                 let (expects, sealed) = (self.expects, self.files.recovered_tail());
                 Some(Edit::Begin { shard, expects, sealed, incarnation, segment })
             }
-            Action::Move(to) => self
-                .files
-                .durable_tail()
-                .map(|from| Edit::Move { shard, epoch, incarnation, from, to }),
-            Action::Seal => self
-                .files
-                .durable_tail()
-                .map(|tail| Edit::Seal { shard, epoch, incarnation, tail }),
-            Action::Close => self
-                .files
-                .durable_tail()
-                .map(|tail| Edit::Close { shard, epoch, incarnation, tail }),
+            Action::Move(to) => self.files.durable_tail().map(|from| Edit::Move {
+                shard,
+                epoch,
+                incarnation,
+                from,
+                to,
+            }),
+            Action::Seal => {
+                self.files.durable_tail().map(|tail| Edit::Seal { shard, epoch, incarnation, tail })
+            }
+            Action::Close => self.files.durable_tail().map(|tail| Edit::Close {
+                shard,
+                epoch,
+                incarnation,
+                tail,
+            }),
             _ => None,
         };
         let outcome = match edit {

@@ -96,6 +96,7 @@ pub struct Commit {
     noted: Lsn,
     written_ms: u64,
     sync_due_ms: Option<u64>,
+    sync_wanted: bool,
     now_ms: u64,
 }
 
@@ -124,6 +125,7 @@ impl Commit {
             noted: end,
             written_ms: 0,
             sync_due_ms: None,
+            sync_wanted: false,
             now_ms: 0,
         }
     }
@@ -191,6 +193,11 @@ impl Commit {
         let pause = self.retry.map_or(RETRY_MS.0, |(_, pause)| (pause * 2).min(RETRY_MS.1));
         (self.preparing, self.no_spare) = (false, true);
         self.retry = Some((self.now_ms + pause, pause));
+    }
+
+    /// Somebody waits for what is queued and written so far to be synced, whatever the policy.
+    pub fn on_sync_wanted(&mut self) {
+        self.sync_wanted = true;
     }
 
     /// Nothing more will be queued: finish what is there and stop.
@@ -287,6 +294,9 @@ impl Commit {
         }
         if !self.queue.is_empty() {
             return self.decide_write().map(Phase::Next);
+        }
+        if std::mem::take(&mut self.sync_wanted) && self.durable < self.written {
+            return Some(Phase::Next(Step::Sync));
         }
         if self.finishing {
             return Some(self.decide_finish());

@@ -12,6 +12,18 @@ impl Counter {
         self.0.fetch_add(more, Ordering::Relaxed);
     }
 
+    /// Starts at zero.
+    #[cfg(not(loom))]
+    #[must_use]
+    pub const fn zero() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Adds one and returns the number before.
+    pub fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Replaces.
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);

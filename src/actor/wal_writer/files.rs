@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::io;
 
 use crate::actor::preparer::Preparer;
-use crate::model::{Batch, DirectoryId, Epoch, Incarnation, Lsn, Manifest, SegmentSeq, ShardId, Tail};
+use crate::model::{
+    Batch, DirectoryId, Epoch, Incarnation, Lsn, Manifest, SegmentSeq, ShardId, Tail,
+};
 use crate::protocol::commit::Opening;
 use crate::storage::error::{DiskError, IoContext};
 use crate::storage::frame::Frame;
@@ -76,10 +78,10 @@ impl Files {
     pub(super) fn open(&mut self, segment: SegmentSeq, opening: Opening) -> Result<(), DiskError> {
         let at = self.spares.iter().position(|spare| spare.segment == segment);
         let Some(spare) = at.and_then(|at| self.spares.remove(at)) else {
-            return Err(io::Error::other("no such spare")).context("open", std::path::Path::new(""));
+            return Err(io::Error::other("no such spare"))
+                .context("open", std::path::Path::new(""));
         };
-        let nothing =
-            Tail { segment: SegmentSeq(0), offset: 0, end: Lsn::FIRST, hash: [0; 32] };
+        let nothing = Tail { segment: SegmentSeq(0), offset: 0, end: Lsn::FIRST, hash: [0; 32] };
         let (opened, follows) = match opening {
             Opening::Begin => (Opened::Begin, self.recovered),
             Opening::Roll => (Opened::Roll, self.durable),

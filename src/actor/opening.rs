@@ -1,0 +1,224 @@
+//! Opening a directory: lock it, read or make its manifest, recover every shard.
+//!
+//! Blocking, and called on a thread where that is allowed. Nothing is changed before everything was read; a shard whose
+//! log is refused does not keep the others from opening.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::replay::{Replay, Replayed, ShardRecovery};
+use super::slot::Entity;
+use crate::config::Options;
+use crate::error::OpenError;
+use crate::machine::StateMachine;
+use crate::model::{DirectoryId, Lsn, Manifest, Routing, ShardId};
+use crate::state::KeyHasher;
+use crate::storage::disk::{DirectoryLock, Disk};
+use crate::storage::error::{IoContext, LogError};
+use crate::storage::layout::Layout;
+use crate::storage::{manifest_log, recovery};
+use crate::sync::Mutex;
+
+/// Shards of a new directory, unless the options say otherwise.
+const SHARDS: u32 = 1;
+/// Pause between two attempts to get the lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// What recovery found, over all shards.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// One a shard, in order.
+    pub shards: Vec<ShardRecovery>,
+    /// How long opening took, shards in parallel.
+    pub duration: Duration,
+}
+
+impl RecoveryReport {
+    /// The shards whose logs were refused, and why.
+    pub fn refused(&self) -> impl Iterator<Item = (ShardId, &LogError)> {
+        self.shards.iter().filter_map(|shard| Some((shard.shard, shard.refused.as_deref()?)))
+    }
+}
+
+/// An opened directory.
+pub(crate) struct Opened<E> {
+    pub(crate) layout: Layout,
+    pub(crate) lock: Arc<dyn DirectoryLock>,
+    pub(crate) manifest: manifest_log::Opened,
+    pub(crate) hasher: KeyHasher,
+    /// In order; none where the log was refused.
+    pub(crate) shards: Vec<Option<Replayed<E>>>,
+    pub(crate) report: RecoveryReport,
+}
+
+/// Opens a directory.
+pub(crate) fn open<M: StateMachine>(
+    machine: &M,
+    disk: &Arc<dyn Disk>,
+    options: &Options,
+) -> Result<Opened<Entity<M>>, OpenError> {
+    let started = Instant::now();
+    options.validate()?;
+    let layout = Layout::new(&options.dir);
+    make_directory(disk.as_ref(), &layout)?;
+    if let Some(kind) = disk
+        .refused_file_system(layout.root())
+        .context("look at the file system of", layout.root())?
+    {
+        return Err(OpenError::NetworkFileSystem { path: layout.root().to_owned(), kind });
+    }
+    let lock = lock(disk.as_ref(), &layout, options.lock_wait)?;
+    let manifest = open_manifest(disk, &layout, options)?;
+    let shards = manifest.manifest.shards.len() as u32;
+    let hasher = KeyHasher::new(&manifest.manifest.routing, shards);
+    let recovered = recover_all(machine, disk.as_ref(), &layout, &manifest.manifest, options);
+    let mut opened = Vec::new();
+    let mut reports = Vec::new();
+    for (shard, recovered) in (0..shards).map(ShardId).zip(recovered) {
+        match recovered {
+            Ok(replayed) => {
+                reports.push(replayed.report.clone());
+                opened.push(Some(replayed));
+            }
+            Err(error) => {
+                tracing::error!(shard = shard.0, %error, "the shard is refused");
+                reports.push(refused(shard, error));
+                opened.push(None);
+            }
+        }
+    }
+    let report = RecoveryReport { shards: reports, duration: started.elapsed() };
+    Ok(Opened { layout, lock, manifest, hasher, shards: opened, report })
+}
+
+fn refused(shard: ShardId, error: LogError) -> ShardRecovery {
+    ShardRecovery {
+        shard,
+        next: Lsn::FIRST,
+        commands: 0,
+        bytes: 0,
+        torn_bytes: 0,
+        poison_skipped: 0,
+        duration: Duration::ZERO,
+        refused: Some(Arc::new(error)),
+    }
+}
+
+fn make_directory(disk: &dyn Disk, layout: &Layout) -> Result<(), OpenError> {
+    let root = layout.root();
+    match disk.list(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(OpenError::NotADirectory { path: root.to_owned() });
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        other => return Ok(other.map(drop).context("list", root)?),
+    }
+    disk.create_dir(root).context("create", root)?;
+    if let Some(parent) = root.parent() {
+        let parent = if parent.as_os_str().is_empty() { std::path::Path::new(".") } else { parent };
+        disk.sync_dir(parent).context("sync", parent)?;
+    }
+    Ok(())
+}
+
+fn lock(
+    disk: &dyn Disk,
+    layout: &Layout,
+    wait: Duration,
+) -> Result<Arc<dyn DirectoryLock>, OpenError> {
+    let (path, started) = (layout.lock(), Instant::now());
+    loop {
+        match disk.lock(&path) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if started.elapsed() >= wait {
+                    return Err(OpenError::Locked { path });
+                }
+                thread::sleep(LOCK_PAUSE);
+            }
+            other => return Ok(Arc::from(other.context("lock", &path)?)),
+        }
+    }
+}
+
+fn open_manifest(
+    disk: &Arc<dyn Disk>,
+    layout: &Layout,
+    options: &Options,
+) -> Result<manifest_log::Opened, OpenError> {
+    if !manifest_log::exists(disk.as_ref(), layout)? {
+        let manifest = new_manifest(layout, options.shards.unwrap_or(SHARDS))?;
+        let log = manifest_log::create(disk, layout, &manifest)?;
+        return Ok(manifest_log::Opened { log, manifest, torn: false });
+    }
+    let opened = manifest_log::open(disk, layout)?;
+    let found = opened.manifest.shards.len() as u32;
+    let wanted = options.shards.unwrap_or(found);
+    if found != wanted {
+        return Err(OpenError::ShardCount { found, wanted });
+    }
+    let routing = opened.manifest.routing.id;
+    if routing != KeyHasher::ROUTING_ID {
+        return Err(OpenError::UnknownRouting { found: routing });
+    }
+    Ok(opened)
+}
+
+fn new_manifest(layout: &Layout, shards: u32) -> Result<Manifest, OpenError> {
+    let (mut directory, mut key) = ([0; 16], [0; 16]);
+    for random in [&mut directory, &mut key] {
+        getrandom::fill(random)
+            .map_err(io::Error::other)
+            .context("make a random key for", layout.root())?;
+    }
+    let routing = Routing { id: KeyHasher::ROUTING_ID, key };
+    Ok(Manifest::new(DirectoryId(directory), routing, shards))
+}
+
+/// Recovers all shards, as many at a time as there are processors.
+fn recover_all<M: StateMachine>(
+    machine: &M,
+    disk: &dyn Disk,
+    layout: &Layout,
+    manifest: &Manifest,
+    options: &Options,
+) -> Vec<Result<Replayed<Entity<M>>, LogError>> {
+    let shards = manifest.shards.len();
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(shards);
+    let waiting = Mutex::new((0..shards as u32).map(ShardId));
+    let done = Mutex::new(Vec::with_capacity(shards));
+    let work = || {
+        loop {
+            let Some(shard) = waiting.lock().next() else { return };
+            let replay = Replay {
+                machine,
+                disk,
+                layout,
+                manifest,
+                poison: options.poison,
+                shard,
+                known_end: None,
+            };
+            let recovered = replay.run().and_then(|replayed| {
+                let swept = recovery::sweep(disk, layout, manifest, shard)?;
+                if swept > 0 {
+                    tracing::info!(shard = shard.0, swept, "left-over files removed");
+                }
+                Ok(replayed)
+            });
+            done.lock().push((shard, recovered));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..workers {
+            // One thread is enough if there are no more to be had.
+            let _ = thread::Builder::new().spawn_scoped(scope, work);
+        }
+        work();
+    });
+    let mut done = std::mem::take(&mut *done.lock());
+    done.sort_by_key(|(shard, _)| *shard);
+    done.into_iter().map(|(_, recovered)| recovered).collect()
+}

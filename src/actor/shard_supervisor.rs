@@ -1,0 +1,403 @@
+//! The shard supervisor's shell: starts a shard and its WAL writer, and replaces both when one of them dies.
+//!
+//! It feeds [`protocol::restart`](crate::protocol::restart) with deaths and carries out what that says.
+
+use std::sync::Arc;
+
+use ractor::thread_local::{ThreadLocalActor, ThreadLocalActorSpawner};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
+
+use super::clock::Clock;
+use super::keeper::Keeper;
+use super::preparer::Preparer;
+use super::replay::{Replay, Replayed};
+use super::root::{Internal, RootMessage};
+use super::shard::{Shard, ShardArguments, ShardMessage};
+use super::slot::{Entity, Life, Slot};
+use super::wal_writer::{WalWriter, WriterArguments, WriterMessage};
+use crate::config::Options;
+use crate::error::NotExecuted;
+use crate::machine::StateMachine;
+use crate::model::{Edit, EditOutcome, Epoch, Incarnation, Position, ShardId};
+use crate::protocol::restart::{Effect, Event, Lives};
+use crate::protocol::shutdown;
+use crate::state::{Bury, KeyHasher, Root};
+use crate::storage::disk::{DirectoryLock, Disk};
+use crate::storage::error::LogError;
+use crate::storage::layout::Layout;
+
+/// What all shards of a runtime have in common.
+pub(crate) struct Commons<M: StateMachine> {
+    pub(crate) name: String,
+    pub(crate) machine: Arc<M>,
+    pub(crate) options: Arc<Options>,
+    pub(crate) hasher: KeyHasher,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) layout: Layout,
+    pub(crate) lock: Arc<dyn DirectoryLock>,
+    pub(crate) keeper: Keeper,
+    pub(crate) reaper: Arc<dyn Bury<Entity<M>>>,
+    pub(crate) clock: Clock,
+}
+
+/// What the supervisor is told.
+pub(crate) enum SupervisorMessage<M: StateMachine> {
+    /// A pause is over.
+    PauseOver(Incarnation),
+    /// The log was read for this life, or not.
+    Recovered(Incarnation, Result<Box<Replayed<Entity<M>>>, LogError>),
+    /// Drain the shard and its writer, then end.
+    Finish,
+    /// The writer has written, synced and answered everything.
+    Finished { incarnation: Incarnation },
+    /// The shutdown's deadline has come.
+    Abandon,
+}
+
+/// What a supervisor starts with.
+pub(crate) struct SupervisorArguments<M: StateMachine> {
+    pub(crate) commons: Arc<Commons<M>>,
+    pub(crate) slot: Arc<Slot<M>>,
+    pub(crate) root: ActorRef<RootMessage<M>>,
+    pub(crate) replayed: Replayed<Entity<M>>,
+}
+
+pub(crate) struct SupervisorState<M: StateMachine> {
+    commons: Arc<Commons<M>>,
+    slot: Arc<Slot<M>>,
+    root: ActorRef<RootMessage<M>>,
+    myself: ActorRef<SupervisorMessage<M>>,
+    core: Lives,
+    pair: Option<Pair>,
+    replayed: Option<Box<Replayed<Entity<M>>>>,
+    finishing: bool,
+}
+
+/// The actors of one life.
+struct Pair {
+    incarnation: Incarnation,
+    shard: ActorRef<ShardMessage>,
+    writer: ActorRef<WriterMessage>,
+}
+
+/// See the module.
+pub(crate) struct ShardSupervisor<M>(std::marker::PhantomData<fn() -> M>);
+
+impl<M> Default for ShardSupervisor<M> {
+    fn default() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+/// The epoch and incarnation of the next life, after what the manifest says.
+pub(crate) fn next_life<M: StateMachine>(
+    keeper_manifest: &crate::model::Manifest,
+    shard: ShardId,
+    at_least: Incarnation,
+    first: crate::model::Lsn,
+) -> Life<M> {
+    let record = keeper_manifest.shard(shard);
+    let (epoch, incarnation) =
+        record.map_or((Epoch(0), Incarnation(0)), |shard| (shard.epoch(), shard.incarnation));
+    Life::new(incarnation.next().max(at_least), epoch.next(), first)
+}
+
+impl<M: StateMachine> Actor for ShardSupervisor<M> {
+    type Msg = SupervisorMessage<M>;
+    type State = SupervisorState<M>;
+    type Arguments = SupervisorArguments<M>;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<SupervisorMessage<M>>,
+        arguments: SupervisorArguments<M>,
+    ) -> Result<SupervisorState<M>, ActorProcessingErr> {
+        let SupervisorArguments { commons, slot, root, replayed } = arguments;
+        let incarnation = slot.life().incarnation;
+        Ok(SupervisorState {
+            core: Lives::new(commons.options.budget(), incarnation),
+            commons,
+            slot,
+            root,
+            myself,
+            pair: None,
+            replayed: Some(Box::new(replayed)),
+            finishing: false,
+        })
+    }
+
+    async fn post_start(
+        &self,
+        _myself: ActorRef<SupervisorMessage<M>>,
+        state: &mut SupervisorState<M>,
+    ) -> Result<(), ActorProcessingErr> {
+        let life = Arc::clone(&state.slot.life());
+        state.start(life, false).await;
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<SupervisorMessage<M>>,
+        message: SupervisorMessage<M>,
+        state: &mut SupervisorState<M>,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            SupervisorMessage::PauseOver(incarnation) => {
+                state.feed(Event::PauseOver(incarnation)).await;
+            }
+            SupervisorMessage::Recovered(incarnation, recovered) => {
+                state.recovered(incarnation, recovered).await;
+            }
+            SupervisorMessage::Finish => state.finish().await,
+            SupervisorMessage::Finished { incarnation } => {
+                if incarnation == state.core.incarnation() {
+                    state.feed(Event::Stop).await;
+                    // It stays until the root ends: its own end would be heard before this message.
+                    let finished = shutdown::Event::Finished(state.slot.shard);
+                    let _ = state.root.cast(RootMessage::Internal(Internal(finished)));
+                }
+            }
+            SupervisorMessage::Abandon => {
+                state.feed(Event::Stop).await;
+                state.slot.close(NotExecuted::ShuttingDown);
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _myself: ActorRef<SupervisorMessage<M>>,
+        event: SupervisionEvent,
+        state: &mut SupervisorState<M>,
+    ) -> Result<(), ActorProcessingErr> {
+        let (who, why) = match event {
+            SupervisionEvent::ActorTerminated(who, _, why) => (who, why.unwrap_or_default()),
+            SupervisionEvent::ActorFailed(who, error) => (who, error.to_string()),
+            _ => return Ok(()),
+        };
+        if let Some(incarnation) = state.incarnation_of(&who) {
+            let shard = state.slot.shard.0;
+            tracing::warn!(shard, %incarnation, who = who.get_name(), why, "an actor has ended");
+            let now_ms = state.commons.clock.now_ms();
+            state.feed(Event::Died { incarnation, now_ms }).await;
+        }
+        Ok(())
+    }
+}
+
+impl<M: StateMachine> SupervisorState<M> {
+    fn incarnation_of(&self, who: &ActorCell) -> Option<Incarnation> {
+        let pair = self.pair.as_ref()?;
+        let is_one = [pair.shard.get_id(), pair.writer.get_id()].contains(&who.get_id());
+        is_one.then_some(pair.incarnation)
+    }
+
+    async fn feed(&mut self, event: Event) {
+        let mut effects = Vec::new();
+        self.core.on_event(event, &mut effects);
+        for effect in effects {
+            self.carry_out(effect).await;
+        }
+    }
+
+    async fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Revoke(incarnation) => self.revoke(incarnation),
+            Effect::Pause(incarnation, pause_ms) => {
+                self.slot.counters.restarts.add(1);
+                let pause = std::time::Duration::from_millis(pause_ms);
+                self.myself.send_after(pause, move || SupervisorMessage::PauseOver(incarnation));
+            }
+            Effect::Recover(incarnation) => self.recover(incarnation),
+            Effect::Start(incarnation) => self.begin_life(incarnation).await,
+            Effect::Fence(why) => {
+                tracing::error!(shard = self.slot.shard.0, ?why, "the shard is fenced");
+                self.slot.close(NotExecuted::Fenced);
+                let _ = self
+                    .root
+                    .cast(RootMessage::Internal(Internal(shutdown::Event::Lost(self.slot.shard))));
+            }
+        }
+    }
+
+    fn revoke(&mut self, incarnation: Incarnation) {
+        let life = Arc::clone(&self.slot.life());
+        if life.incarnation == incarnation {
+            life.revoke(self.slot.shard);
+            self.slot.changed.notify_waiters();
+        }
+        if let Some(pair) = self.pair.take() {
+            // Nobody waits: a thread inside the kernel ends when the kernel lets go.
+            pair.shard.kill();
+            pair.writer.kill();
+        }
+    }
+
+    /// Reads the log on a thread of its own.
+    fn recover(&self, incarnation: Incarnation) {
+        let (commons, shard) = (Arc::clone(&self.commons), self.slot.shard);
+        let known_end = *self.slot.failed_tail.lock();
+        let myself = self.myself.clone();
+        let work = move || {
+            let manifest = commons.keeper.manifest();
+            let replay = Replay {
+                machine: &*commons.machine,
+                disk: commons.disk.as_ref(),
+                layout: &commons.layout,
+                manifest: &manifest,
+                poison: commons.options.poison,
+                shard,
+                known_end,
+            };
+            let recovered = replay.run().map(Box::new);
+            let _ = myself.cast(SupervisorMessage::Recovered(incarnation, recovered));
+        };
+        let name = format!("{}/{}/recovery.{}", self.commons.name, shard.0, incarnation.0);
+        if let Err(error) = std::thread::Builder::new().name(name).spawn(work) {
+            let error = crate::storage::error::DiskError {
+                operation: "start a thread to recover",
+                path: self.commons.layout.shard(shard),
+                source: error,
+            };
+            let failed = SupervisorMessage::Recovered(incarnation, Err(error.into()));
+            let _ = self.myself.cast(failed);
+        }
+    }
+
+    async fn recovered(
+        &mut self,
+        incarnation: Incarnation,
+        recovered: Result<Box<Replayed<Entity<M>>>, LogError>,
+    ) {
+        let now_ms = self.commons.clock.now_ms();
+        let event = match recovered {
+            Ok(replayed) => {
+                if self.remember_poison(&replayed.skipped).await {
+                    self.replayed = Some(replayed);
+                    Event::Recovered(incarnation)
+                } else {
+                    Event::Died { incarnation, now_ms }
+                }
+            }
+            Err(error) => {
+                tracing::error!(shard = self.slot.shard.0, %error, "recovery failed");
+                match error {
+                    LogError::Disk(_) => Event::Died { incarnation, now_ms },
+                    _ => Event::Refused(incarnation),
+                }
+            }
+        };
+        self.feed(event).await;
+    }
+
+    async fn remember_poison(&self, skipped: &[Position]) -> bool {
+        for position in skipped {
+            let edit = Edit::Skip { shard: self.slot.shard, position: *position };
+            if self.commons.keeper.edit(edit).await != EditOutcome::Committed {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// A life after a death: a new tenure over what was recovered.
+    async fn begin_life(&mut self, incarnation: Incarnation) {
+        let Some(replayed) = &self.replayed else { return };
+        let manifest = self.commons.keeper.manifest();
+        let life = next_life(&manifest, self.slot.shard, incarnation, replayed.end);
+        let life = Arc::new(life);
+        let end = Position { epoch: life.epoch, lsn: replayed.end };
+        let reaper = Arc::clone(&self.commons.reaper);
+        let root = Arc::new(Root::new(replayed.map.clone(), end, replayed.time, reaper));
+        self.slot.begin_life(Arc::clone(&life), root);
+        self.start(life, true).await;
+        if self.finishing {
+            self.finish().await;
+        }
+    }
+
+    /// Starts the pair of a life.
+    async fn start(&mut self, life: Arc<Life<M>>, eager: bool) {
+        let Some(replayed) = self.replayed.take() else { return };
+        let incarnation = life.incarnation;
+        if let Err(error) = self.spawn(life, *replayed, eager).await {
+            tracing::error!(shard = self.slot.shard.0, %error, "actors could not be started");
+            let now_ms = self.commons.clock.now_ms();
+            Box::pin(self.feed(Event::Died { incarnation, now_ms })).await;
+        }
+    }
+
+    async fn spawn(
+        &mut self,
+        life: Arc<Life<M>>,
+        replayed: Replayed<Entity<M>>,
+        eager: bool,
+    ) -> Result<(), ractor::SpawnErr> {
+        let (commons, slot) = (&self.commons, &self.slot);
+        let (shard, incarnation) = (slot.shard, life.incarnation);
+        let name = |role: &str| format!("{}/{}/{role}.{}", commons.name, shard.0, incarnation.0);
+        let manifest = commons.keeper.manifest();
+        let expects = manifest
+            .shard(shard)
+            .map_or((Epoch(0), Incarnation(0)), |record| (record.epoch(), record.incarnation));
+        let writer = WriterArguments {
+            slot: Arc::clone(slot),
+            life: Arc::clone(&life),
+            options: Arc::clone(&commons.options),
+            preparer: Preparer {
+                disk: Arc::clone(&commons.disk),
+                layout: commons.layout.clone(),
+                keeper: commons.keeper.clone(),
+                lock: Arc::clone(&commons.lock),
+                shard,
+                incarnation,
+                segment_bytes: commons.options.segment_bytes,
+            },
+            supervisor: self.myself.clone(),
+            clock: commons.clock,
+            tail: replayed.tail,
+            expects,
+            eager,
+        };
+        let thread = ThreadLocalActorSpawner::new();
+        let supervisor = self.myself.get_cell();
+        let (writer, _) =
+            WalWriter::spawn_linked(Some(name("wal_writer")), writer, supervisor.clone(), thread)
+                .await?;
+        let arguments = ShardArguments {
+            slot: Arc::clone(slot),
+            life,
+            machine: Arc::clone(&commons.machine),
+            options: Arc::clone(&commons.options),
+            hasher: commons.hasher,
+            map: replayed.map,
+            time: replayed.time,
+            reaper: Arc::clone(&commons.reaper),
+            clock: commons.clock,
+        };
+        let spawned =
+            Actor::spawn_linked(Some(name("shard")), Shard::default(), arguments, supervisor).await;
+        match spawned {
+            Ok((shard, _)) => {
+                self.pair = Some(Pair { incarnation, shard, writer });
+                Ok(())
+            }
+            Err(error) => {
+                writer.kill();
+                Err(error)
+            }
+        }
+    }
+
+    /// Leaf-last: the shard takes what waits, then the writer finishes. Between two lives there is nobody to drain; the
+    /// next life is told as soon as it starts.
+    async fn finish(&mut self) {
+        self.finishing = true;
+        self.slot.close_gate(NotExecuted::ShuttingDown);
+        if let Some(pair) = &self.pair {
+            let _ = pair.shard.cast(ShardMessage::Finish);
+        }
+    }
+}

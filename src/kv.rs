@@ -1,0 +1,1 @@
+//! A ready-made machine of byte keys and values.

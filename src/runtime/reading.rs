@@ -1,0 +1,162 @@
+//! Reading: views of published roots, and what became of a position.
+
+use std::pin::pin;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{Outcome, Runtime};
+use crate::actor::slot::{Entity, Life, Slot, ToWriter};
+use crate::error::{DurableError, NotExecuted, ReadError};
+use crate::machine::StateMachine;
+use crate::model::{Manifest, Position, ShardId};
+use crate::state::{Root, View};
+use crate::sync::Arc;
+use crate::sync::published::Positioned;
+
+type Seen<M> = Result<Arc<Root<Entity<M>>>, ReadError>;
+
+impl<M: StateMachine> Runtime<M> {
+    /// What is published now, in every shard. Never waits and never fails as a whole; it may not show the newest receipts.
+    #[must_use]
+    pub fn latest(&self) -> View<M::Entity> {
+        let seen = self.shared.slots.iter().map(|slot| seen(slot));
+        View::new(self.shared.hasher, seen.collect())
+    }
+
+    /// A view that shows at least everything that was answered, to anybody, before the call.
+    ///
+    /// Shards whose published root is older are asked for a newer one; a shard that does not deliver within
+    /// [`Options::view_deadline`](crate::Options::view_deadline) is [`ReadError::Stale`] in the view, on its own keys
+    /// only.
+    ///
+    /// # Cancellation
+    /// Nothing happens.
+    pub async fn view(&self) -> View<M::Entity> {
+        let wanted: Vec<Position> =
+            self.shared.slots.iter().map(|slot| slot.life().answered()).collect();
+        let mut seen: Vec<Seen<M>> = self.shared.slots.iter().map(|slot| seen(slot)).collect();
+        let is_behind = |seen: &Seen<M>, wanted: &Position| {
+            seen.as_ref().is_ok_and(|root| root.end() < *wanted)
+        };
+        if !seen.iter().zip(&wanted).any(|(seen, wanted)| is_behind(seen, wanted)) {
+            return View::new(self.shared.hasher, seen);
+        }
+        // All are asked before any is waited for.
+        let deadline = Instant::now() + self.shared.options.view_deadline;
+        for ((slot, seen), wanted) in self.shared.slots.iter().zip(&seen).zip(&wanted) {
+            if is_behind(seen, wanted) {
+                ask(slot);
+            }
+        }
+        for ((slot, seen), wanted) in self.shared.slots.iter().zip(&mut seen).zip(&wanted) {
+            if is_behind(seen, wanted) {
+                *seen = fresh(slot, *wanted, deadline).await;
+            }
+        }
+        View::new(self.shared.hasher, seen)
+    }
+
+    /// What became of a position, from the watermarks and the manifest's table of epochs.
+    ///
+    /// # Cancellation
+    /// Nothing happens.
+    #[expect(clippy::unused_async, reason = "older epochs will be looked up on the disk")]
+    pub async fn outcome(&self, shard: ShardId, position: Position) -> Outcome {
+        let Some(slot) = self.shared.slots.get(shard.0 as usize) else {
+            return Outcome::Forgotten;
+        };
+        outcome(&slot.life(), shard, position, &self.shared.keeper.manifest())
+    }
+
+    /// Waits until a position is synced: for more than the policy gave. Under `Interval` and `Never` it has the log synced
+    /// now.
+    ///
+    /// # Errors
+    /// The position is not part of the log, or nobody is left to sync it.
+    ///
+    /// # Cancellation
+    /// Nothing is undone.
+    pub async fn durable(&self, shard: ShardId, position: Position) -> Result<(), DurableError> {
+        let slot = self.shared.slots.get(shard.0 as usize).ok_or(DurableError::NoSuchShard)?;
+        loop {
+            let mut changed = pin!(slot.changed.notified());
+            changed.as_mut().enable();
+            match self.outcome(shard, position).await {
+                Outcome::Durable => return Ok(()),
+                Outcome::NotExecuted | Outcome::Forgotten => {
+                    return Err(DurableError::NotExecuted);
+                }
+                Outcome::Accepted | Outcome::Pending => {}
+            }
+            let life = Arc::clone(&slot.life());
+            if life.log.is_closed() && slot.lane.is_closed() {
+                return Err(DurableError::Stopped);
+            }
+            let _ = life.log.push(ToWriter::Sync);
+            changed.await;
+        }
+    }
+}
+
+/// What a shard has published, if it was not refused.
+fn seen<M: StateMachine>(slot: &Slot<M>) -> Seen<M> {
+    if slot.refusal() == Some(NotExecuted::Refused) {
+        return Err(ReadError::Refused(slot.shard));
+    }
+    Ok(slot.published.latest())
+}
+
+/// Asks the shard for a newer root.
+fn ask<M: StateMachine>(slot: &Slot<M>) {
+    if slot.published.ask() {
+        // A closed lane never delivers; whoever waits sees that.
+        let _ = slot.lane.ring();
+    }
+}
+
+/// Waits for a root that holds everything below `wanted`.
+async fn fresh<M: StateMachine>(slot: &Slot<M>, wanted: Position, deadline: Instant) -> Seen<M> {
+    loop {
+        let mut changed = pin!(slot.changed.notified());
+        changed.as_mut().enable();
+        let root = slot.published.latest();
+        if root.end() >= wanted {
+            return Ok(root);
+        }
+        let stale = ReadError::Stale { shard: slot.shard, published: root.end(), answered: wanted };
+        if slot.lane.is_closed() {
+            return Err(stale);
+        }
+        ask(slot);
+        if timeout_at(deadline, changed).await.is_err() {
+            return Err(stale);
+        }
+    }
+}
+
+fn outcome<M: StateMachine>(
+    life: &Life<M>,
+    shard: ShardId,
+    position: Position,
+    manifest: &Manifest,
+) -> Outcome {
+    let record = manifest
+        .shard(shard)
+        .and_then(|shard| shard.epochs.iter().find(|record| record.epoch == position.epoch));
+    let Some(record) = record.filter(|record| record.first <= position.lsn) else {
+        return Outcome::Forgotten;
+    };
+    let ended = if position.epoch < life.epoch {
+        // The last epoch of an earlier run stays open in the manifest until this life's writer begins.
+        Some(record.end.unwrap_or(life.first))
+    } else {
+        record.end
+    };
+    match ended {
+        Some(end) if position.lsn < end => Outcome::Durable,
+        Some(_) => Outcome::NotExecuted,
+        None if position.lsn < life.tenure.durable() => Outcome::Durable,
+        None if position.lsn < life.tenure.answered() => Outcome::Accepted,
+        None => Outcome::Pending,
+    }
+}

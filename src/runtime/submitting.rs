@@ -1,0 +1,262 @@
+//! Submitting commands: encode once, take credits, push, wait for the answer or the deadline.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::Runtime;
+use crate::actor::slot::{Answer, Slot, Submission};
+use crate::error::{NotExecuted, SubmitError};
+use crate::machine::StateMachine;
+use crate::model::ShardId;
+use crate::storage::codec;
+use crate::sync::Arc;
+use crate::sync::claim::{self, Ticket, Withdrawal};
+
+/// A command that is ready to be pushed.
+struct Prepared<'a, M: StateMachine> {
+    slot: &'a Arc<Slot<M>>,
+    command: M::Command,
+    bytes: Bytes,
+    charge: u32,
+}
+
+/// A pushed command.
+struct Waiting<'a, M: StateMachine> {
+    slot: &'a Slot<M>,
+    ticket: Ticket<Answer<M>>,
+}
+
+impl<M: StateMachine> Runtime<M> {
+    /// Submits one command to the shard of its key and waits for its receipt.
+    ///
+    /// On return the command is as durable as the receipt says, and every [`Runtime::view`] taken from then on shows it.
+    /// Commands submitted by one task, each after the other's receipt, take effect in that order.
+    ///
+    /// # Errors
+    /// [`SubmitError::NotExecuted`]: it has no effect, now or ever. [`SubmitError::Unconfirmed`]: its outcome was not known
+    /// within [`Options::sync_deadline`](crate::Options::sync_deadline); ask [`Runtime::outcome`] later.
+    ///
+    /// # Cancellation
+    /// A dropped future withdraws the command if the shard has not taken it up, and leaves it alone otherwise: it is applied
+    /// whole or not at all.
+    pub async fn submit(&self, command: M::Command) -> Answer<M> {
+        let slot = self.slot_of(&command)?;
+        let deadline = self.submit_deadline();
+        let prepared = self.prepare(slot, command)?;
+        take_credits(prepared.slot, prepared.charge, deadline).await?;
+        wait(prepared.push(true), deadline).await
+    }
+
+    /// As [`Runtime::submit`], but answers `NotExecuted(Busy)` instead of waiting for room in the shard's lane.
+    ///
+    /// # Errors
+    /// As [`Runtime::submit`].
+    ///
+    /// # Cancellation
+    /// As [`Runtime::submit`].
+    pub async fn try_submit(&self, command: M::Command) -> Answer<M> {
+        let slot = self.slot_of(&command)?;
+        let prepared = self.prepare(slot, command)?;
+        if !prepared.slot.credits.try_take(prepared.charge) {
+            return Err(prepared.slot.refusal().unwrap_or(NotExecuted::Busy).into());
+        }
+        wait(prepared.push(true), self.submit_deadline()).await
+    }
+
+    /// As [`Runtime::submit`], to a shard of the caller's choice: for commands that have no key, such as a sweep.
+    ///
+    /// # Errors
+    /// As [`Runtime::submit`].
+    ///
+    /// # Cancellation
+    /// As [`Runtime::submit`].
+    pub async fn submit_to(&self, shard: ShardId, command: M::Command) -> Answer<M> {
+        let slot = self.slot(shard)?;
+        let deadline = self.submit_deadline();
+        let prepared = self.prepare(slot, command)?;
+        take_credits(prepared.slot, prepared.charge, deadline).await?;
+        wait(prepared.push(true), deadline).await
+    }
+
+    /// Submits many commands at once: those of one shard take effect in the order given, usually in one frame of its log.
+    /// Answers come in the order of the commands. Each command succeeds or fails by itself.
+    ///
+    /// # Cancellation
+    /// As if each had been submitted by itself.
+    pub async fn submit_many(&self, commands: Vec<M::Command>) -> Vec<Answer<M>> {
+        let deadline = self.submit_deadline();
+        let mut waiting = Vec::with_capacity(commands.len());
+        let mut rung = RingAll { slots: &self.shared.slots, pushed: Vec::new() };
+        for command in commands {
+            let prepared = self.slot_of(&command).and_then(|slot| self.prepare(slot, command));
+            let prepared = match prepared {
+                Ok(prepared) => prepared,
+                Err(error) => {
+                    waiting.push(Err(error));
+                    continue;
+                }
+            };
+            if !prepared.slot.credits.try_take(prepared.charge) {
+                // What was pushed so far has to flow for credits to come back.
+                rung.ring();
+                if let Err(error) = take_credits(prepared.slot, prepared.charge, deadline).await {
+                    waiting.push(Err(error));
+                    continue;
+                }
+            }
+            rung.pushed.push(prepared.slot.shard);
+            waiting.push(Ok(prepared.push(false)));
+        }
+        rung.ring();
+        let mut answers = Vec::with_capacity(waiting.len());
+        for waiting in waiting {
+            answers.push(match waiting {
+                Ok(waiting) => wait(waiting, deadline).await,
+                Err(error) => Err(error),
+            });
+        }
+        answers
+    }
+
+    fn submit_deadline(&self) -> Instant {
+        Instant::now() + self.shared.options.submit_deadline
+    }
+
+    fn slot_of(&self, command: &M::Command) -> Result<&Arc<Slot<M>>, SubmitError> {
+        let key = self.shared.machine.key(command);
+        self.slot(self.shared.hasher.shard(self.shared.hasher.hash(&key)))
+    }
+
+    pub(super) fn slot(&self, shard: ShardId) -> Result<&Arc<Slot<M>>, SubmitError> {
+        let slot = self.shared.slots.get(shard.0 as usize);
+        slot.ok_or(SubmitError::NotExecuted(NotExecuted::NoSuchShard))
+    }
+
+    /// Encodes the command, once: the size check, the bound and the log's frame use these bytes.
+    fn prepare<'a>(
+        &self,
+        slot: &'a Arc<Slot<M>>,
+        command: M::Command,
+    ) -> Result<Prepared<'a, M>, SubmitError> {
+        let bytes = codec::encode(&command)
+            .map_err(|error| NotExecuted::NotEncodable(error.to_string()))?;
+        let limit = self.shared.options.command_bytes_max;
+        if bytes.len() > limit as usize {
+            return Err(NotExecuted::TooLarge { bytes: bytes.len(), limit }.into());
+        }
+        let charge = slot.credits.charge(bytes.len());
+        Ok(Prepared { slot, command, bytes: Bytes::from(bytes), charge })
+    }
+}
+
+impl<'a, M: StateMachine> Prepared<'a, M> {
+    /// Pushes the command; its credits now go with it.
+    fn push(self, ring: bool) -> Waiting<'a, M> {
+        let Self { slot, command, bytes, charge } = self;
+        let (ticket, port) = claim::claim();
+        slot.lane.push_quietly(Submission { command, bytes, port, charge });
+        if ring {
+            let _ = slot.lane.ring();
+        }
+        Waiting { slot, ticket }
+    }
+}
+
+async fn take_credits<M: StateMachine>(
+    slot: &Slot<M>,
+    charge: u32,
+    deadline: Instant,
+) -> Result<(), SubmitError> {
+    if slot.credits.try_take(charge) {
+        return Ok(());
+    }
+    match timeout_at(deadline, slot.credits.take(charge)).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(slot.refusal().unwrap_or(NotExecuted::ShuttingDown).into()),
+        Err(_) => Err(NotExecuted::DeadlineBeforeAccept.into()),
+    }
+}
+
+/// Waits for the answer; at the deadline, gives up a command that nobody has taken up. One that was taken up is answered
+/// by the writer, the shard's timer or the supervisor.
+async fn wait<M: StateMachine>(mut waiting: Waiting<'_, M>, deadline: Instant) -> Answer<M> {
+    let slot = waiting.slot;
+    let ticket = &mut waiting.ticket;
+    // A lane that closed before the push is not drained again.
+    if slot.lane.is_closed() {
+        if let Some(answer) =
+            withdraw(ticket, slot, || slot.refusal().unwrap_or(NotExecuted::ShuttingDown))
+        {
+            return answer;
+        }
+    }
+    let mut timer = pin!(sleep_until(deadline));
+    let mut timing = true;
+    poll_fn(|context| {
+        if let Poll::Ready(answer) = ticket.poll(context) {
+            return Poll::Ready(settle(answer, slot));
+        }
+        if timing && timer.as_mut().poll(context).is_ready() {
+            timing = false;
+            if let Some(answer) = withdraw(ticket, slot, || NotExecuted::DeadlineBeforeAccept) {
+                return Poll::Ready(answer);
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Gives a command up. `None`: it was taken up, and its answer is still to come.
+fn withdraw<M: StateMachine>(
+    ticket: &mut Ticket<Answer<M>>,
+    slot: &Slot<M>,
+    reason: impl FnOnce() -> NotExecuted,
+) -> Option<Answer<M>> {
+    match ticket.withdraw() {
+        Withdrawal::Withdrawn => Some(Err(reason().into())),
+        Withdrawal::Answered(answer) => Some(settle(answer, slot)),
+        Withdrawal::Accepted(_) => None,
+    }
+}
+
+fn settle<M: StateMachine>(answer: claim::Answer<Answer<M>>, slot: &Slot<M>) -> Answer<M> {
+    match answer {
+        claim::Answer::Given(answer) => answer,
+        claim::Answer::Abandoned(Some(position)) => {
+            Err(SubmitError::Unconfirmed { shard: slot.shard, position })
+        }
+        claim::Answer::Abandoned(None) => {
+            Err(slot.refusal().unwrap_or(NotExecuted::ShuttingDown).into())
+        }
+    }
+}
+
+/// Rings every lane that something was pushed into, also when the future is dropped half-way.
+struct RingAll<'a, M: StateMachine> {
+    slots: &'a [Arc<Slot<M>>],
+    pushed: Vec<ShardId>,
+}
+
+impl<M: StateMachine> RingAll<'_, M> {
+    fn ring(&mut self) {
+        self.pushed.sort_unstable();
+        self.pushed.dedup();
+        for shard in self.pushed.drain(..) {
+            if let Some(slot) = self.slots.get(shard.0 as usize) {
+                // A closed lane is noticed by whoever waits.
+                let _ = slot.lane.ring();
+            }
+        }
+    }
+}
+
+impl<M: StateMachine> Drop for RingAll<'_, M> {
+    fn drop(&mut self) {
+        self.ring();
+    }
+}
