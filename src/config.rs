@@ -167,10 +167,10 @@ impl Options {
         if self.lane_bytes < self.command_bytes_max {
             return refuse("lane_bytes", "must be at least command_bytes_max".to_owned());
         }
-        if let SyncPolicy::Interval(interval) = self.sync {
-            if interval < Duration::from_millis(1) || interval > Duration::from_secs(3600) {
-                return refuse("sync", "the interval must be from 1 ms to 1 hour".to_owned());
-            }
+        if let SyncPolicy::Interval(interval) = self.sync
+            && (interval < Duration::from_millis(1) || interval > Duration::from_secs(3600))
+        {
+            return refuse("sync", "the interval must be from 1 ms to 1 hour".to_owned());
         }
         for (option, deadline) in [
             ("submit_deadline", self.submit_deadline),

@@ -120,7 +120,7 @@ pub struct Abort(Infallible);
 
 impl Abort {
     /// The proof that there is none.
-    pub(crate) fn never(self) -> Infallible {
-        self.0
+    pub(crate) fn never(self) -> ! {
+        match self.0 {}
     }
 }

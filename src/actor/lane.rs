@@ -91,10 +91,6 @@ impl<T> Lane<T> {
         *self.front.lock() = Some(item);
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.receiver.is_empty() && self.front.lock().is_none()
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.receiver.len()
     }

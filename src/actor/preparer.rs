@@ -16,6 +16,7 @@ pub(crate) struct Preparer {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) layout: Layout,
     pub(crate) keeper: Keeper,
+    #[expect(dead_code, reason = "held: a thread of this can write")]
     pub(crate) lock: Arc<dyn DirectoryLock>,
     pub(crate) shard: ShardId,
     pub(crate) incarnation: Incarnation,

@@ -172,7 +172,7 @@ impl<M: StateMachine> Applier<'_, M> {
                 txn.land(|entity| entity_bytes(machine, entity));
                 Ok(())
             }
-            Ok(Err(abort)) => match abort.never() {},
+            Ok(Err(abort)) => abort.never(),
             Err(_) => Err("apply panicked".to_owned()),
         }
     }

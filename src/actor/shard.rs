@@ -252,7 +252,7 @@ impl<M: StateMachine> ShardState<M> {
         let applied = catch_unwind(AssertUnwindSafe(|| machine.apply(at, &mut txn, command)));
         let reply = match applied {
             Ok(Ok(reply)) => reply,
-            Ok(Err(abort)) => match abort.never() {},
+            Ok(Err(abort)) => abort.never(),
             Err(_) => {
                 tracing::error!(shard = self.slot.shard.0, position = %at.position, "apply panicked");
                 return Err(NotExecuted::Panicked);

@@ -69,6 +69,7 @@ pub(crate) enum ToWriter<M: StateMachine> {
 pub(crate) struct HandedBatch<M: StateMachine> {
     pub(crate) batch: Batch,
     pub(crate) root: Option<Arc<Root<Entity<M>>>>,
+    #[expect(dead_code, reason = "its drop gives the credits back")]
     pub(crate) held: Held,
 }
 

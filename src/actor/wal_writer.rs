@@ -23,7 +23,6 @@ use crate::machine::StateMachine;
 use crate::model::{Edit, EditOutcome, Incarnation, Tail};
 use crate::protocol::commit::{Action, Commit, Completion, Handed, Stop};
 use crate::storage::segment_file::Spare;
-use crate::sync::published::Positioned;
 use files::Files;
 
 /// What the writer is told.
@@ -302,12 +301,12 @@ impl<M: StateMachine> WriterState<M> {
             None => EditOutcome::Failed,
         };
         tracing::debug!(shard = shard.0, ?action, ?outcome, "edit");
-        if outcome == EditOutcome::Committed {
-            if let Action::Move(_) = action {
-                self.slot.counters.moves.add(1);
-                self.files.moved();
-                *self.slot.failed_tail.lock() = None;
-            }
+        if outcome == EditOutcome::Committed
+            && let Action::Move(_) = action
+        {
+            self.slot.counters.moves.add(1);
+            self.files.moved();
+            *self.slot.failed_tail.lock() = None;
         }
         self.core.on_edit(outcome);
         self.raise_durable();

@@ -348,7 +348,7 @@ impl Commit {
 
     fn write(&self, batches: usize) -> Step {
         let frame = self.queue.iter().take(batches);
-        let end = frame.clone().last().map_or(self.written, |batch| batch.end);
+        let end = frame.clone().next_back().map_or(self.written, |batch| batch.end);
         let payload = frame.map(|batch| batch.bytes).sum();
         Step::Write { batches, end, bytes: self.frame_bytes(payload) }
     }

@@ -187,12 +187,11 @@ async fn wait<M: StateMachine>(mut waiting: Waiting<'_, M>, deadline: Instant) -
     let slot = waiting.slot;
     let ticket = &mut waiting.ticket;
     // A lane that closed before the push is not drained again.
-    if slot.lane.is_closed() {
-        if let Some(answer) =
+    if slot.lane.is_closed()
+        && let Some(answer) =
             withdraw(ticket, slot, || slot.refusal().unwrap_or(NotExecuted::ShuttingDown))
-        {
-            return answer;
-        }
+    {
+        return answer;
     }
     let mut timer = pin!(sleep_until(deadline));
     let mut timing = true;

@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(&bytes[152..162], b"\x02\0\0\0\0\0\0\0ab");
         assert_eq!(
             blake3::Hash::from_bytes(array(bytes, 96)).to_hex().as_str(),
-            "dbc5c94e7e05ae0dca9bff7bd8fd5b5dcf4c2a1a5c1a3e1c3d8a0b3f3d6b0c0e",
+            "e329eae5ca173fcb1b67f403bbaff6072b4c7e8d445c2d62d9c590cdbc01d52a",
         );
     }
 

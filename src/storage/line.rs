@@ -1,6 +1,6 @@
-//! One line of a manifest file: `KIND NUMBER PAYLOAD HASH` and a newline. Pure bytes.
+//! One line of a manifest file: `KIND:NUMBER:PAYLOAD:HASH` and a newline. Pure bytes.
 //!
-//! Nothing in a line is a zero byte and only its last byte is a newline. The format is described in
+//! Nothing in a line is a zero byte, or one flipped bit away from one, and only its last byte is a newline. The format is described in
 //! [`manifest_log`](super::manifest_log).
 
 use std::fmt::Write;
@@ -32,9 +32,9 @@ pub enum Found {
 /// Encodes a line and returns it with its hash.
 #[must_use]
 pub fn encode(kind: &str, number: u64, payload: &[u8], previous: &[u8]) -> (Vec<u8>, [u8; 32]) {
-    let mut text = format!("{kind} {number:016x} {}", hex(payload));
+    let mut text = format!("{kind}:{number:016x}:{}", hex(payload));
     let hash = hash(previous, text.as_bytes());
-    text.push(' ');
+    text.push(':');
     text.push_str(&hex(&hash));
     text.push('\n');
     (text.into_bytes(), hash)
@@ -63,8 +63,8 @@ pub fn read(content: &[u8], at: usize, previous: &[u8]) -> Result<(Line, usize),
     let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
     let line = rest.get(..end).unwrap_or_default();
     let text = std::str::from_utf8(line).map_err(|_| "this is not text")?;
-    let (hashed, hash_hex) = text.rsplit_once(' ').ok_or("the line has no hash")?;
-    let mut fields = hashed.splitn(3, ' ');
+    let (hashed, hash_hex) = text.rsplit_once(':').ok_or("the line has no hash")?;
+    let mut fields = hashed.splitn(3, ':');
     let kind = fields.next().unwrap_or_default().to_owned();
     let number = fields.next().unwrap_or_default();
     let payload = fields.next().ok_or("the line is too short")?;
@@ -91,7 +91,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
@@ -105,7 +105,7 @@ mod tests {
     fn golden_bytes_and_round_trip() {
         let (bytes, hash) = encode("edit", 31, &[0, 171], b"before");
         let text = String::from_utf8(bytes.clone()).unwrap();
-        assert!(text.starts_with("edit 000000000000001f 00ab "), "{text}");
+        assert!(text.starts_with("edit:000000000000001f:00ab:"), "{text}");
         assert_eq!(text.len(), 27 + 64 + 1);
         let (line, next) = read(&bytes, 0, b"before").unwrap();
         assert_eq!((line.kind.as_str(), line.number, line.payload), ("edit", 31, vec![0, 171]));

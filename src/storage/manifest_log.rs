@@ -2,14 +2,14 @@
 //!
 //! # Format
 //! Text, so that a torn write and a damaged byte can be told apart: nothing valid contains a zero byte, and the file
-//! is zero-filled ahead. A line is `KIND NUMBER PAYLOAD HASH` and a newline:
+//! is zero-filled ahead. A line is `KIND:NUMBER:PAYLOAD:HASH` and a newline:
 //!
-//! - `mainstay-manifest-1 GENERATION STATE HASH`, the first line: STATE is a [`Manifest`];
-//! - `edit SEQUENCE EDITS HASH`, from 1 on: EDITS is a list of [`Edit`]s that count all or not at all.
+//! - `mainstay-manifest-1:GENERATION:STATE:HASH`, the first line: STATE is a [`Manifest`];
+//! - `edit:SEQUENCE:EDITS:HASH`, from 1 on: EDITS is a list of [`Edit`]s that count all or not at all.
 //!
 //! Numbers are 16 hexadecimal digits; payloads are hexadecimal [codec](super::codec) bytes. HASH is BLAKE3 of the hash of
-//! the line before (of nothing for the first) and of the line up to the space in front of HASH, so that a duplicate, a
-//! gap, an exchanged or a foreign line never verifies. `CURRENT` is one such line: `mainstay-current-1 GENERATION - HASH`.
+//! the line before (of nothing for the first) and of the line up to the colon in front of HASH, so that a duplicate, a
+//! gap, an exchanged or a foreign line never verifies. `CURRENT` is one such line: `mainstay-current-1:GENERATION::HASH`.
 //!
 //! # Recovery
 //! A line without its newline at the end of the file is an edit whose write was cut short: it was never answered and
