@@ -5,8 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use crate::config::Poison;
 use crate::machine::{At, StateMachine};
 use crate::model::{Batch, Epoch, Lsn, Manifest, Position, ShardId, Tail, Time};
@@ -135,7 +133,7 @@ impl<M: StateMachine> Replay<'_, M> {
 impl<M: StateMachine> Applier<'_, M> {
     fn batch(&mut self, epoch: Epoch, batch: &Batch) -> Result<(), LogError> {
         self.time = self.time.max(batch.time);
-        for (at, bytes) in batch.commands.iter().enumerate() {
+        for (at, bytes) in batch.commands().enumerate() {
             let position = Position { epoch, lsn: batch.first.plus(at as u64) };
             if self.known_poison.contains(&position) {
                 self.skipped_count += 1;
@@ -156,7 +154,7 @@ impl<M: StateMachine> Applier<'_, M> {
         Ok(())
     }
 
-    fn command(&mut self, position: Position, batch: &Batch, bytes: &Bytes) -> Result<(), String> {
+    fn command(&mut self, position: Position, batch: &Batch, bytes: &[u8]) -> Result<(), String> {
         let command = if batch.schema == M::SCHEMA {
             codec::decode(bytes)
         } else {

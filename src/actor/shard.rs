@@ -216,8 +216,8 @@ impl<M: StateMachine> ShardState<M> {
         NewBatch {
             time: Clock::wall().max(self.time),
             first: self.next,
-            commands: Vec::new(),
-            command_bytes: 0,
+            lengths: Vec::new(),
+            bytes: Vec::new(),
             callers: Vec::new(),
             held: Held::new(Arc::clone(&self.slot.credits)),
             taken: 0,
@@ -236,8 +236,8 @@ impl<M: StateMachine> ShardState<M> {
         let at = At { shard: self.slot.shard, position, time: batch.time, schema: M::SCHEMA };
         match self.apply(at, command) {
             Ok(reply) => {
-                batch.command_bytes += bytes.len();
-                batch.commands.push(bytes);
+                batch.lengths.push(bytes.len() as u32);
+                batch.bytes.extend_from_slice(&bytes);
                 batch.callers.push(Applied { port, reply, position });
                 self.next = self.next.plus(1);
             }
@@ -277,14 +277,15 @@ impl<M: StateMachine> ShardState<M> {
         myself: &ActorRef<ShardMessage>,
     ) -> Result<(), Revoked> {
         let root = self.root_to_publish(&batch);
-        if batch.commands.is_empty() && root.is_none() {
+        if batch.lengths.is_empty() && root.is_none() {
             return Ok(());
         }
-        let NewBatch { time, first, commands, callers, held, .. } = batch;
-        if !commands.is_empty() {
+        let NewBatch { time, first, lengths, bytes, callers, held, .. } = batch;
+        let batch = Batch { time, schema: M::SCHEMA, first, lengths, bytes: bytes.into() };
+        if !batch.is_empty() {
             self.time = time;
             self.changed = true;
-            self.handed += self.limits.batch_bytes(frame_payload(&commands));
+            self.handed += self.limits.batch_bytes(frame_payload(&batch));
             self.slot.counters.entries.set(self.map.len() as u64);
             self.slot.counters.memory_bytes.set(self.map.bytes() as u64);
             let expires_ms = self.clock.now_ms() + self.sync_deadline_ms;
@@ -294,7 +295,6 @@ impl<M: StateMachine> ShardState<M> {
             }
             self.arm_expiry(myself, expires_ms);
         }
-        let batch = Batch { time, schema: M::SCHEMA, first, commands };
         let _ = self.life.log.push(ToWriter::Batch(HandedBatch { batch, root, held }));
         Ok(())
     }
@@ -302,14 +302,14 @@ impl<M: StateMachine> ShardState<M> {
     /// The ask is taken before the root is cloned, so the root serves everybody who asked before.
     fn root_to_publish(&mut self, batch: &NewBatch<M>) -> Option<Arc<Root<Entity<M>>>> {
         let now_ms = self.clock.now_ms();
-        let changed = self.changed || !batch.commands.is_empty();
+        let changed = self.changed || !batch.lengths.is_empty();
         let refresh = changed && now_ms >= self.refreshed_ms + REFRESH_MS;
         if !self.slot.published.take_ask() && !refresh {
             return None;
         }
         (self.refreshed_ms, self.changed) = (now_ms, false);
         let end = Position { epoch: self.life.epoch, lsn: self.next };
-        let time = if batch.commands.is_empty() { self.time } else { batch.time };
+        let time = if batch.lengths.is_empty() { self.time } else { batch.time };
         Some(Arc::new(Root::new(self.map.clone(), end, time, Arc::clone(&self.reaper))))
     }
 
@@ -335,8 +335,8 @@ impl<M: StateMachine> ShardState<M> {
 struct NewBatch<M: StateMachine> {
     time: Time,
     first: Lsn,
-    commands: Vec<bytes::Bytes>,
-    command_bytes: usize,
+    lengths: Vec<u32>,
+    bytes: Vec<u8>,
     callers: Vec<Applied<M>>,
     held: Held,
     taken: usize,
@@ -345,15 +345,15 @@ struct NewBatch<M: StateMachine> {
 impl<M: StateMachine> NewBatch<M> {
     fn fits(&self, next: &Submission<M>, limits: &Limits) -> bool {
         let payload =
-            frame::batch_bytes(self.commands.len() + 1, self.command_bytes + next.bytes.len());
+            frame::batch_bytes(self.lengths.len() + 1, self.bytes.len() + next.bytes.len());
         limits.batch_bytes(payload as u64) <= limits.batch_bytes_max
     }
 }
 
-/// What a batch of these commands adds to a frame; nothing if there are none.
-pub(crate) fn frame_payload(commands: &[bytes::Bytes]) -> u64 {
-    if commands.is_empty() {
+/// What a batch adds to a frame; nothing if it has no commands.
+pub(crate) fn frame_payload(batch: &Batch) -> u64 {
+    if batch.is_empty() {
         return 0;
     }
-    frame::batch_bytes(commands.len(), commands.iter().map(bytes::Bytes::len).sum()) as u64
+    frame::batch_bytes(batch.lengths.len(), batch.bytes.len()) as u64
 }

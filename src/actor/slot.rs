@@ -41,7 +41,7 @@ pub(crate) type Entity<M> = <M as StateMachine>::Entity;
 /// A command on its way to the shard.
 pub(crate) struct Submission<M: StateMachine> {
     pub(crate) command: M::Command,
-    pub(crate) bytes: bytes::Bytes,
+    pub(crate) bytes: Vec<u8>,
     pub(crate) port: Port<Answer<M>>,
     pub(crate) charge: u32,
 }

@@ -163,7 +163,7 @@ impl<M: StateMachine> WriterState<M> {
         while let Some(message) = self.life.log.pop() {
             match message {
                 ToWriter::Batch(handed) => {
-                    let bytes = frame_payload(&handed.batch.commands);
+                    let bytes = frame_payload(&handed.batch);
                     self.core.on_queued(Handed { end: handed.batch.end(), bytes });
                     self.queue.push_back(handed);
                 }
@@ -225,7 +225,7 @@ impl<M: StateMachine> WriterState<M> {
                     .unwrap_or_default()
                     .iter()
                     .map(|handed| &handed.batch)
-                    .filter(|batch| !batch.commands.is_empty())
+                    .filter(|batch| !batch.is_empty())
                     .collect();
                 let written = self.files.write(&frame, durable_end);
                 self.slot.counters.frames.add(1);

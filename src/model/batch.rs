@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Lsn, SegmentSeq, Time};
 
-/// Commands that share one logged time: the encoded bytes in order, with dense lsns from `first`.
+/// Commands that share one logged time, with dense lsns from `first`. Their encoded bytes lie one after the other, so
+/// that a batch is freed in one piece by whichever thread is done with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// `max(wall clock, last logged time)` when the shard took the batch.
@@ -14,15 +15,33 @@ pub struct Batch {
     pub schema: u32,
     /// Lsn of the first command.
     pub first: Lsn,
+    /// Length of each encoded command.
+    pub lengths: Vec<u32>,
     /// The encoded commands.
-    pub commands: Vec<Bytes>,
+    pub bytes: Bytes,
 }
 
 impl Batch {
     /// The lsn after the last command.
     #[must_use]
     pub fn end(&self) -> Lsn {
-        self.first.plus(self.commands.len() as u64)
+        self.first.plus(self.lengths.len() as u64)
+    }
+
+    /// Has it no commands?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lengths.is_empty()
+    }
+
+    /// The encoded commands, one by one.
+    pub fn commands(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest: &[u8] = &self.bytes;
+        self.lengths.iter().map(move |length| {
+            let (command, after) = rest.split_at_checked(*length as usize).unwrap_or_default();
+            rest = after;
+            command
+        })
     }
 }
 

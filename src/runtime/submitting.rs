@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Runtime;
@@ -20,7 +19,7 @@ use crate::sync::claim::{self, Ticket, Withdrawal};
 struct Prepared<'a, M: StateMachine> {
     slot: &'a Arc<Slot<M>>,
     command: M::Command,
-    bytes: Bytes,
+    bytes: Vec<u8>,
     charge: u32,
 }
 
@@ -149,7 +148,7 @@ impl<M: StateMachine> Runtime<M> {
             return Err(NotExecuted::TooLarge { bytes: bytes.len(), limit }.into());
         }
         let charge = slot.credits.charge(bytes.len());
-        Ok(Prepared { slot, command, bytes: Bytes::from(bytes), charge })
+        Ok(Prepared { slot, command, bytes, charge })
     }
 }
 

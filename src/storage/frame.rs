@@ -93,18 +93,14 @@ impl Frame {
     /// Encodes batches whose first command is `first`. [`Frame::seal`] must follow.
     #[must_use]
     pub fn encode(epoch: Epoch, first: Lsn, batches: &[&Batch]) -> Self {
-        let payload: usize = batches
-            .iter()
-            .map(|batch| {
-                batch_bytes(batch.commands.len(), batch.commands.iter().map(Bytes::len).sum())
-            })
-            .sum();
+        let payload: usize =
+            batches.iter().map(|batch| batch_bytes(batch.lengths.len(), batch.bytes.len())).sum();
         let total = frame_bytes(payload as u64) as usize;
         let mut bytes = Vec::with_capacity(total);
         bytes.resize(HEADER_BYTES, 0);
         batches.iter().for_each(|batch| encode_batch(batch, &mut bytes));
         bytes.resize(total, 0);
-        let count: usize = batches.iter().map(|batch| batch.commands.len()).sum();
+        let count: usize = batches.iter().map(|batch| batch.lengths.len()).sum();
         put(&mut bytes, 0, &MAGIC);
         put(&mut bytes, 4, &VERSION.to_le_bytes());
         put(&mut bytes, 8, &epoch.0.to_le_bytes());
@@ -143,13 +139,11 @@ fn encode_batch(batch: &Batch, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(&batch.time.0.to_le_bytes());
     bytes.extend_from_slice(&batch.first.0.to_le_bytes());
     bytes.extend_from_slice(&batch.schema.to_le_bytes());
-    bytes.extend_from_slice(&(batch.commands.len() as u32).to_le_bytes());
-    for command in &batch.commands {
-        bytes.extend_from_slice(&(command.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&(batch.lengths.len() as u32).to_le_bytes());
+    for length in &batch.lengths {
+        bytes.extend_from_slice(&length.to_le_bytes());
     }
-    for command in &batch.commands {
-        bytes.extend_from_slice(command);
-    }
+    bytes.extend_from_slice(&batch.bytes);
 }
 
 fn hash(salt: &[u8; 32], header: &[u8], payload: &[u8]) -> [u8; 32] {
@@ -215,20 +209,21 @@ pub fn decode_batches(header: &FrameHeader, payload: &Bytes) -> Option<Vec<Batch
         let (schema, count) = (u32_at(fixed, 16), u32_at(fixed, 20) as usize);
         let lengths_at = at + BATCH_HEADER_BYTES;
         let bytes_at = lengths_at.checked_add(count.checked_mul(COMMAND_HEADER_BYTES)?)?;
-        let lengths = payload.get(lengths_at..bytes_at)?;
-        let mut commands = Vec::with_capacity(count);
-        at = bytes_at;
-        for length in lengths.chunks_exact(COMMAND_HEADER_BYTES) {
-            let end = at.checked_add(u32_at(length, 0) as usize)?;
-            payload.get(at..end)?;
-            commands.push(payload.slice(at..end));
-            at = end;
-        }
+        let lengths: Vec<u32> = payload
+            .get(lengths_at..bytes_at)?
+            .chunks_exact(COMMAND_HEADER_BYTES)
+            .map(|length| u32_at(length, 0))
+            .collect();
+        at = lengths
+            .iter()
+            .try_fold(bytes_at, |end, length| end.checked_add(*length as usize))
+            .filter(|end| *end <= payload.len())?;
+        let bytes = payload.slice(bytes_at..at);
         if first != next {
             return None;
         }
         next = first.plus(count as u64);
-        batches.push(Batch { time, schema, first, commands });
+        batches.push(Batch { time, schema, first, lengths, bytes });
     }
     (next == header.end() && batches.len() == header.batches as usize).then_some(batches)
 }
@@ -244,7 +239,8 @@ mod tests {
             time: Time(0x0102),
             schema: 3,
             first: Lsn(first),
-            commands: commands.iter().map(|bytes| Bytes::from_static(bytes)).collect(),
+            lengths: commands.iter().map(|bytes| bytes.len() as u32).collect(),
+            bytes: Bytes::from(commands.concat()),
         };
         let batches = [batch(10, &[b"ab", b""]), batch(12, &[b"xyz"])];
         let mut frame = Frame::encode(Epoch(2), Lsn(10), &batches.each_ref());
@@ -279,7 +275,8 @@ mod tests {
         assert_eq!((header.end(), header.durable_end, frame.end()), (Lsn(13), Lsn(9), Lsn(13)));
         let batches = decode_batches(&header, &Bytes::copy_from_slice(payload)).unwrap();
         assert_eq!(batches.len(), 2);
-        assert_eq!(batches[1].commands, [Bytes::from_static(b"xyz")]);
+        let commands: Vec<_> = batches.iter().flat_map(Batch::commands).collect();
+        assert_eq!(commands, [b"ab".as_slice(), b"", b"xyz"]);
     }
 
     /// Guards F11, F12: no damaged byte of header or payload goes unnoticed, and no length is believed.

@@ -53,6 +53,14 @@ pub fn find(content: &[u8], at: usize) -> Found {
     }
 }
 
+/// The kind of the line at `at`, unverified.
+#[must_use]
+pub fn peek_kind(content: &[u8], at: usize) -> Option<&str> {
+    let rest = content.get(at..)?;
+    let end = rest.iter().position(|byte| *byte == b':')?;
+    std::str::from_utf8(rest.get(..end)?).ok()
+}
+
 /// Reads and verifies the line at `at`; returns it with the place of the next. A missing newline is forgiven: with
 /// a hash that verifies, nothing else is missing.
 ///

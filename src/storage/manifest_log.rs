@@ -323,7 +323,7 @@ fn read_current(disk: &dyn Disk, layout: &Layout) -> Result<Generation, Manifest
     Ok(line.number)
 }
 
-/// Reads a line of the expected kind. A kind of a later version is told apart before anything else is trusted.
+/// Reads a line of the expected kind. Its version is looked at before anything else is believed.
 fn read_line(
     content: &[u8],
     at: usize,
@@ -331,21 +331,19 @@ fn read_line(
     kind: &str,
     path: &Path,
 ) -> Result<(Line, usize), ManifestError> {
-    let (line, next) =
-        line::read(content, at, previous).map_err(|reason| damaged(path, at, reason))?;
-    if line.kind == kind {
-        return Ok((line, next));
-    }
     let version = |kind: &str| {
         let (name, version) = kind.rsplit_once('-')?;
         Some((name.to_owned(), version.parse::<u32>().ok()?))
     };
-    match (version(kind), version(&line.kind)) {
-        (Some((name, supported)), Some((found_name, found))) if name == found_name => {
-            Err(ManifestError::NewerFormat { path: path.to_owned(), found, supported })
+    let found = line::peek_kind(content, at).and_then(version);
+    if let (Some((name, supported)), Some((found_name, found))) = (version(kind), found) {
+        if name == found_name && found > supported {
+            return Err(ManifestError::NewerFormat { path: path.to_owned(), found, supported });
         }
-        _ => Err(damaged(path, at, "this is another kind of line")),
     }
+    let (line, next) =
+        line::read(content, at, previous).map_err(|reason| damaged(path, at, reason))?;
+    if line.kind == kind { Ok((line, next)) } else { Err(damaged(path, at, "it is another kind of line")) }
 }
 
 fn damaged(path: &Path, offset: usize, reason: &str) -> ManifestError {

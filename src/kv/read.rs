@@ -1,0 +1,57 @@
+//! Reading through a view: which keys a reader may still see.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::entity::Entity;
+use crate::model::{ShardId, Time};
+use crate::state::{ReadError, View};
+
+/// The wall clock, for [`read`] and [`digest`](super::digest()).
+#[must_use]
+pub fn wall_clock() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// What is under a key and has not expired. `now` is the caller's wall clock, see [`wall_clock`]; the later of it and the
+/// shard's logged time decides, so a key that a command has found expired is expired for readers too.
+///
+/// # Errors
+/// The key's shard is stale or refused in this view.
+pub fn read(view: &View<Entity>, key: &[u8], now: Time) -> Result<Option<Arc<Entity>>, ReadError> {
+    let Some(entity) = view.get(key)? else {
+        return Ok(None);
+    };
+    if entity.expires_ms().is_none() {
+        return Ok(Some(entity));
+    }
+    let clock = Clock::of(view, view.shard_of(key), now)?;
+    Ok(Some(entity).filter(|entity| clock.shows(entity)))
+}
+
+/// The time by which readers of one shard judge expiry, for scans: the later of the shard's logged time and the wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock(Time);
+
+impl Clock {
+    /// The clock of a shard in a view, given the caller's wall clock.
+    ///
+    /// # Errors
+    /// The shard is stale or refused in this view.
+    pub fn of(view: &View<Entity>, shard: ShardId, now: Time) -> Result<Self, ReadError> {
+        Ok(Self(view.time(shard)?.max(now)))
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn time(self) -> Time {
+        self.0
+    }
+
+    /// Whether an entity of the shard is still there for readers.
+    #[must_use]
+    pub fn shows(self, entity: &Entity) -> bool {
+        !entity.is_expired(self.0)
+    }
+}
