@@ -25,8 +25,10 @@ use crate::storage::frame;
 
 /// So many commands are taken in one turn, at most.
 const TURN_COMMANDS: usize = 512;
-/// A published root is refreshed, unasked, when it is older: it keeps what was changed since alive.
-const REFRESH_MS: u64 = 1_000;
+/// A published root that nobody has asked to replace is refreshed after so long: it keeps alive what was changed since.
+/// Every refresh makes the next update of each entry copy it, so a second here costs a busy shard a quarter of its
+/// writes.
+const REFRESH_MS: u64 = 30_000;
 
 /// What the shard is told.
 #[derive(Clone, Copy, Debug)]

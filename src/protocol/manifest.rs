@@ -83,7 +83,7 @@ struct Pending {
 }
 
 /// The core. See the module.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keeper {
     manifest: Manifest,
     phase: Phase,
@@ -158,8 +158,12 @@ impl Keeper {
     }
 
     fn on_appended(&mut self, ok: bool, full: bool, effects: &mut Vec<Effect>) {
-        let Phase::Appending(pending) = std::mem::replace(&mut self.phase, Phase::Ready) else {
-            return;
+        let pending = match std::mem::replace(&mut self.phase, Phase::Ready) {
+            Phase::Appending(pending) => pending,
+            other => {
+                self.phase = other;
+                return;
+            }
         };
         if !ok {
             self.stale = true;

@@ -84,7 +84,7 @@ enum Phase {
 }
 
 /// The core. See the module.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lives {
     budget: Budget,
     incarnation: Incarnation,

@@ -54,7 +54,7 @@ enum Phase {
 }
 
 /// The core. See the module.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shutdown {
     phase: Phase,
     owed: BTreeSet<ShardId>,

@@ -17,9 +17,13 @@ type Seen<M> = Result<Arc<Root<Entity<M>>>, ReadError>;
 
 impl<M: StateMachine> Runtime<M> {
     /// What is published now, in every shard. Never waits and never fails as a whole; it may not show the newest receipts.
+    /// Roots are published on demand, and this is one: a shard that goes on writing will soon publish a newer one.
     #[must_use]
     pub fn latest(&self) -> View<M::Entity> {
-        let seen = self.shared.slots.iter().map(|slot| seen(slot));
+        let seen = self.shared.slots.iter().map(|slot| {
+            slot.published.hint();
+            seen(slot)
+        });
         View::new(self.shared.hasher, seen.collect())
     }
 
@@ -108,10 +112,9 @@ fn seen<M: StateMachine>(slot: &Slot<M>) -> Seen<M> {
 
 /// Asks the shard for a newer root.
 fn ask<M: StateMachine>(slot: &Slot<M>) {
-    if slot.published.ask() {
-        // A closed lane never delivers; whoever waits sees that.
-        let _ = slot.lane.ring();
-    }
+    slot.published.ask();
+    // A closed lane never delivers; whoever waits sees that.
+    let _ = slot.lane.ring();
 }
 
 /// Waits for a root that holds everything below `wanted`.

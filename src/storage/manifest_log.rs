@@ -19,6 +19,7 @@
 use std::io;
 use std::path::Path;
 
+use super::bytes::{put, trim_zeroes};
 use super::codec;
 use super::disk::{Disk, DiskFile};
 use super::error::{DiskError, IoContext, ManifestError};
@@ -270,9 +271,10 @@ fn write_generation(
     let state = codec::encode(manifest)
         .map_err(io::Error::other)
         .context("encode the state for", &path)?;
-    let (mut bytes, hash) = line::encode(STATE, generation, &state, &[]);
-    let offset = bytes.len() as u64;
-    bytes.resize(bytes.len() + EDITS_BYTES as usize, 0);
+    let (line, hash) = line::encode(STATE, generation, &state, &[]);
+    let offset = line.len() as u64;
+    let mut bytes = vec![0; line.len() + EDITS_BYTES as usize];
+    put(&mut bytes, 0, &line);
     let file = disk.create(&path).context("create", &path)?;
     file.write_all_at(&bytes, 0).context("write", &path)?;
     file.sync().context("sync", &path)?;
@@ -363,11 +365,6 @@ fn read_all(file: &dyn DiskFile, path: &Path) -> Result<Vec<u8>, ManifestError> 
     let read = file.read_at(&mut bytes, 0).context("read", path)?;
     bytes.truncate(read);
     Ok(bytes)
-}
-
-fn trim_zeroes(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    bytes.get(..end).unwrap_or_default()
 }
 
 fn generations(disk: &dyn Disk, layout: &Layout) -> Result<Vec<Generation>, DiskError> {

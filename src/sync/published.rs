@@ -50,9 +50,17 @@ impl<R: Positioned> Published<R> {
         self.cell.swap(root)
     }
 
-    /// A reader wants a newer root. `true`: the caller must ring the shard.
-    pub fn ask(&self) -> bool {
-        !self.asked.swap(true, Ordering::AcqRel)
+    /// A reader wants a newer root. If it waits for it, it must ring the shard afterwards, whoever asked before.
+    pub fn ask(&self) {
+        self.asked.swap(true, Ordering::AcqRel);
+    }
+
+    /// Somebody reads what is published: the next batch may as well bring a newer root. Nobody waits for it, so this
+    /// only looks at the flag if it is up already.
+    pub fn hint(&self) {
+        if !self.asked.load(Ordering::Relaxed) {
+            self.ask();
+        }
     }
 
     /// The shard takes the ask: the root that it clones after this serves everybody who asked before.

@@ -130,7 +130,8 @@ impl Book {
             };
             if false_claim {
                 let there = if there { "there" } else { "not there" };
-                wrong.push(format!("outcome said {outcome:?} of {shard} {position}: it is {there}"));
+                wrong
+                    .push(format!("outcome said {outcome:?} of {shard} {position}: it is {there}"));
             }
         }
         wrong
@@ -217,6 +218,15 @@ impl Found {
             found.shards.push(commands);
         }
         Ok(found)
+    }
+
+    /// What was recovered once stays: it was synced before it was shown.
+    pub fn check_begins_with(&self, earlier: &Self) -> Vec<String> {
+        let shards = (0..).map(ShardId).zip(&earlier.shards);
+        let gone =
+            shards.filter(|(shard, commands)| !self.commands_of(*shard).starts_with(commands));
+        gone.map(|(shard, _)| format!("{shard}: what was recovered is gone after a crash"))
+            .collect()
     }
 
     pub fn commands(&self) -> usize {

@@ -6,6 +6,7 @@
 
 use std::io;
 
+use crate::storage::bytes::all_zero;
 use crate::sync::Arc;
 
 /// How much of a write a crash keeps or loses as one.
@@ -111,7 +112,7 @@ impl Image {
 }
 
 fn write_page(page: &mut Option<Arc<[u8; PAGE_BYTES]>>, part: &[u8], start: usize) {
-    if page.is_none() && part.iter().all(|byte| *byte == 0) {
+    if page.is_none() && all_zero(part) {
         return;
     }
     let page = Arc::make_mut(page.get_or_insert_with(|| Arc::new([0; PAGE_BYTES])));

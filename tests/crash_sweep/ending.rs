@@ -1,0 +1,137 @@
+//! What follows the end of a point's disk: it is opened twice, compared, written to, crashed, and compared again.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use mainstay::sim::SimDisk;
+use mainstay::{LogError, ManifestError, OpenError, Runtime};
+
+use crate::book::{Book, Ending, Found};
+use crate::ledger::Ledger;
+use crate::point::Point;
+use crate::workload::patient_options;
+
+/// See the module.
+pub struct Reopening {
+    pub point: Point,
+    pub ending: Ending,
+}
+
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+impl Reopening {
+    /// Returns every contradiction.
+    pub async fn run(&self, disk: SimDisk, mut book: Book) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if let Err(stopped) = self.follow(disk, &mut book, &mut wrong).await {
+            wrong.extend(stopped);
+        }
+        // One line an ending: what follows from the first contradiction says little.
+        let more = wrong.len().saturating_sub(1);
+        let first = wrong.into_iter().next();
+        first
+            .map(|wrong| format!("{} {:?}: {wrong} (and {more} more)", self.point, self.ending))
+            .into_iter()
+            .collect()
+    }
+
+    /// `Err`: it cannot go on, and perhaps nothing is wrong about that.
+    async fn follow(
+        &self,
+        disk: SimDisk,
+        book: &mut Book,
+        wrong: &mut Vec<String>,
+    ) -> Result<(), Option<String>> {
+        let before = files(&disk);
+        let runtime = self.open(&disk, self.ending).await?;
+        let found = Found::read(&runtime).map_err(Some)?;
+        drop(runtime);
+        wrong.extend(book.check(&found, self.ending));
+        let after = files(&disk);
+        // After a failed sync the cache showed what the disk did not have.
+        if self.ending == Ending::PowerCut || !book.sync_failed {
+            wrong.extend(changed(&before, &after));
+        }
+
+        // Another process: no waiting for the lock.
+        let disk = disk.after_kill();
+        let runtime = self.open(&disk, self.ending).await?;
+        if Found::read(&runtime).map_err(Some)? != found {
+            wrong.push("opened twice, it holds something else".to_owned());
+        }
+        if files(&disk) != after {
+            wrong.push("opening without writing has changed the files".to_owned());
+        }
+        wrong.extend(book.check_outcomes(&runtime, &found).await);
+        self.write_more(&runtime, book, wrong).await;
+        let crashed = disk.crash(self.point.seed.wrapping_add(1));
+        drop(runtime);
+
+        let runtime = self.open(&crashed, Ending::PowerCut).await?;
+        let found_again = Found::read(&runtime).map_err(Some)?;
+        wrong.extend(book.check(&found_again, Ending::PowerCut));
+        wrong.extend(found_again.check_begins_with(&found));
+        wrong.extend(book.check_outcomes(&runtime, &found_again).await);
+        Ok(())
+    }
+
+    async fn write_more(
+        &self,
+        runtime: &Runtime<Ledger>,
+        book: &mut Book,
+        wrong: &mut Vec<String>,
+    ) {
+        if self.point.may_still_fail(self.ending) {
+            return;
+        }
+        let before = book.receipts();
+        let entries = ["a", "b", "c"].map(|key| book.entry(key, 50)).to_vec();
+        book.submit_all(runtime, entries).await;
+        if book.receipts() != before + 3 {
+            let answers: Vec<_> = book.records.iter().rev().take(3).map(|r| &r.answer).collect();
+            wrong.push(format!("reopened, it takes no commands: {answers:?}"));
+        }
+    }
+
+    async fn open(
+        &self,
+        disk: &SimDisk,
+        ending: Ending,
+    ) -> Result<Runtime<Ledger>, Option<String>> {
+        let options = patient_options(self.point.policy, self.point.workload.shards());
+        let may_fail = self.point.may_still_fail(ending);
+        match Runtime::open_on(disk.clone(), Ledger, options).await {
+            Ok(runtime) => {
+                let refused = runtime
+                    .recovery()
+                    .refused()
+                    .find(|(_, error)| !(may_fail && matches!(error, LogError::Disk(_))));
+                match refused {
+                    Some((shard, error)) => Err(Some(format!("{shard} is refused: {error}"))),
+                    None if runtime.recovery().refused().next().is_some() => Err(None),
+                    None => Ok(runtime),
+                }
+            }
+            Err(OpenError::Disk(_) | OpenError::Manifest(ManifestError::Disk(_))) if may_fail => {
+                Err(None)
+            }
+            Err(error) => Err(Some(format!("it cannot be opened: {error}"))),
+        }
+    }
+}
+
+/// All files but the lock.
+fn files(disk: &SimDisk) -> Files {
+    let mut files = disk.files();
+    files.retain(|path, _| !path.ends_with("LOCK"));
+    files
+}
+
+/// Opening removes left-overs, finishes making a directory, and changes nothing else.
+fn changed(before: &Files, after: &Files) -> Option<String> {
+    if !before.keys().any(|path| path.ends_with("CURRENT")) {
+        return None;
+    }
+    let changed = after.iter().find(|(path, bytes)| before.get(*path) != Some(*bytes))?;
+    Some(format!("opening has changed {}", changed.0.display()))
+}

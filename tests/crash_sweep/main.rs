@@ -1,0 +1,83 @@
+//! A fault at every disk call of small workloads, then a crash or a kill, then a comparison with a model.
+//!
+//! For each workload and policy a dry run counts the mutating calls of the disk. Then, for every call and every kind of
+//! fault, the workload runs on a disk on which that call goes wrong; whatever was answered is written down outside of the
+//! disk; another batch follows; the disk crashes or its process is killed; the directory is opened without faults and held
+//! against the book ([`book`]), twice, written to, crashed and held against the book again.
+//!
+//! Threads make the numbers of the calls vary a little from run to run: what is checked holds for any of them. A
+//! point is named by its workload, policy, call, fault and seed.
+
+#![cfg(not(loom))]
+
+#[path = "../support/book.rs"]
+mod book;
+#[path = "../support/ledger.rs"]
+mod ledger;
+
+mod ending;
+mod point;
+mod sweep;
+mod workload;
+
+use sweep::Sweep;
+use workload::Workload;
+
+/// Guards F5, F6, F20, F22, F28: making the first manifest and the first segment, with a fault at every call.
+#[test]
+fn the_first_open_of_an_empty_directory() {
+    Sweep::of(Workload::FirstOpen).run();
+}
+
+/// Guards F6, F10, F11, F12, F13, F25: rolls through tiny segments.
+#[test]
+fn rolls_through_tiny_segments() {
+    Sweep::of(Workload::Rolls).run();
+}
+
+/// Guards F10, F14, F18, F22: an unclean end, recovery, another life.
+#[test]
+fn reopening_after_an_unclean_end() {
+    Sweep::of(Workload::Reopen).run();
+}
+
+/// Guards F4, F5, F11, F24: frames move to another file, and something else goes wrong meanwhile.
+#[test]
+fn a_move_after_a_failed_sync() {
+    Sweep::of(Workload::Move).run();
+}
+
+/// Guards F4, F5, F14: the move fails too, the log is sealed and the pair begins a new life.
+#[test]
+fn a_seal_and_a_restart_after_a_writer_failure() {
+    Sweep::of(Workload::Restart).run();
+}
+
+/// Guards F1, F7, F21: an orderly end, and a fault in the middle of it.
+#[test]
+fn an_orderly_shutdown() {
+    Sweep::of(Workload::Shutdown).run();
+}
+
+/// Guards F9, F33: a fault of one shard's files or of the manifest leaves both shards' promises true.
+#[test]
+fn two_shards() {
+    Sweep::of(Workload::TwoShards).run();
+}
+
+/// The suite is worth something: without syncs it fails. Guards F4, F8.
+#[test]
+fn a_disk_that_lies_about_sync_is_noticed() {
+    for workload in Workload::ALL {
+        let violations = Sweep::of(workload).on_a_lying_disk(|disk| disk.lie_about_sync(true));
+        assert!(violations > 0, "{workload:?}: nobody notices that nothing is synced");
+    }
+}
+
+/// The suite is worth something: without directory syncs it fails. Guards F6.
+#[test]
+fn a_disk_that_lies_about_directory_sync_is_noticed() {
+    let sweep = Sweep::of(Workload::FirstOpen);
+    let violations = sweep.on_a_lying_disk(|disk| disk.lie_about_sync_dir(true));
+    assert!(violations > 0, "nobody notices that no directory is synced");
+}

@@ -1,0 +1,191 @@
+//! The workloads, each a few opens and batches of commands.
+
+use std::time::Duration;
+
+use mainstay::sim::{FaultKind, Operation, SimDisk};
+use mainstay::{Options, RestartBudget, Runtime, SyncPolicy};
+
+use crate::book::Book;
+use crate::ledger::Ledger;
+
+pub const SEGMENT_BYTES: u64 = 4096;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    FirstOpen,
+    Rolls,
+    Reopen,
+    Move,
+    Restart,
+    Shutdown,
+    TwoShards,
+}
+
+/// Where a workload runs.
+pub struct Stage {
+    pub disk: SimDisk,
+    pub policy: SyncPolicy,
+    pub shards: u32,
+    pub book: Book,
+}
+
+impl Workload {
+    pub const ALL: [Self; 7] = [
+        Self::FirstOpen,
+        Self::Rolls,
+        Self::Reopen,
+        Self::Move,
+        Self::Restart,
+        Self::Shutdown,
+        Self::TwoShards,
+    ];
+
+    pub fn shards(self) -> u32 {
+        if self == Self::TwoShards { 2 } else { 1 }
+    }
+
+    /// Syncs of log files that fail without any other fault.
+    pub fn failed_syncs(self) -> u64 {
+        u64::from(matches!(self, Self::Move | Self::Restart))
+    }
+
+    /// What was there before anything goes wrong.
+    pub async fn prepare(self, stage: &mut Stage) {
+        if self == Self::FirstOpen {
+            return;
+        }
+        let runtime = stage.open().await.unwrap();
+        stage.batch(&runtime, 2, 0).await;
+        runtime.shutdown().await.unwrap();
+    }
+
+    /// Runs until its end, or until it cannot go on. Returns the runtime that is still open.
+    pub async fn run(self, stage: &mut Stage) -> Option<Runtime<Ledger>> {
+        self.arm(&stage.disk);
+        let runtime = stage.open().await?;
+        match self {
+            Self::FirstOpen => {
+                stage.batch(&runtime, 3, 0).await;
+                stage.batch(&runtime, 2, 0).await;
+            }
+            Self::Rolls => {
+                for _ in 0..5 {
+                    stage.batch(&runtime, 4, 300).await;
+                }
+            }
+            Self::Reopen => {
+                stage.batch(&runtime, 3, 100).await;
+                drop(runtime);
+                let runtime = stage.open().await?;
+                stage.batch(&runtime, 3, 0).await;
+                return Some(runtime);
+            }
+            Self::Move | Self::Restart => {
+                for _ in 0..3 {
+                    stage.batch(&runtime, 3, 100).await;
+                    stage.sync(&runtime).await;
+                }
+            }
+            Self::Shutdown => {
+                stage.batch(&runtime, 3, 100).await;
+                // Whether it comes to its end is for the book to say.
+                let _ = runtime.shutdown().await;
+                return None;
+            }
+            Self::TwoShards => {
+                stage.batch(&runtime, 8, 50).await;
+                stage.batch(&runtime, 8, 50).await;
+            }
+        }
+        Some(runtime)
+    }
+
+    /// What goes wrong in the workload itself.
+    fn arm(self, disk: &SimDisk) {
+        if self.failed_syncs() == 0 {
+            return;
+        }
+        // The first write to a log file is a header, and so is its sync. The second sync is that of a frame.
+        let (mut file, mut syncs, mut failing) = (None, 0, true);
+        disk.fail_when(move |call| {
+            let is_log = call.path.extension().is_some_and(|extension| extension == "seg");
+            if !is_log || !failing {
+                return None;
+            }
+            match call.operation {
+                Operation::Create if file.is_none() => file = Some(call.path.clone()),
+                Operation::Sync if file.as_ref() == Some(&call.path) => {
+                    syncs += 1;
+                    // Filled, header, first frame, second frame.
+                    if syncs == 4 {
+                        failing = self == Self::Restart;
+                        return Some(FaultKind::ErrorOnce);
+                    }
+                }
+                // The header of the file that the frames move to.
+                Operation::Write if syncs >= 4 && file.as_ref() != Some(&call.path) => {
+                    failing = false;
+                    return Some(FaultKind::ErrorOnce);
+                }
+                _ => {}
+            }
+            None
+        });
+    }
+}
+
+impl Stage {
+    /// Short deadlines, because many points end in one.
+    fn options(&self) -> Options {
+        Options {
+            sync_deadline: Duration::from_millis(80),
+            submit_deadline: Duration::from_millis(120),
+            view_deadline: Duration::from_millis(50),
+            lock_wait: Duration::from_millis(500),
+            shutdown_deadline: Duration::from_millis(150),
+            restarts: RestartBudget {
+                pause: Duration::from_millis(1),
+                pause_max: Duration::from_millis(1),
+                ..RestartBudget::default()
+            },
+            ..patient_options(self.policy, self.shards)
+        }
+    }
+
+    /// Opens the directory; a fault may forbid it.
+    pub async fn open(&self) -> Option<Runtime<Ledger>> {
+        Runtime::open_on(self.disk.clone(), Ledger, self.options()).await.ok()
+    }
+
+    /// Commands from as many concurrent tasks, over a few keys.
+    pub async fn batch(&mut self, runtime: &Runtime<Ledger>, count: usize, pad: usize) {
+        let keys = ["a", "b", "c", "d", "e"];
+        let entry = |at: usize| self.book.entry(keys[at % keys.len()], pad);
+        let entries = (0..count).map(entry).collect();
+        self.book.submit_all(runtime, entries).await;
+    }
+
+    /// Has everything synced, also under a policy that would not.
+    async fn sync(&mut self, runtime: &Runtime<Ledger>) {
+        let Some((shard, position)) =
+            self.book.records.iter().rev().find_map(|record| record.given())
+        else {
+            return;
+        };
+        let synced = runtime.durable(shard, position);
+        // A fault may keep it from ever happening.
+        let _ = tokio::time::timeout(Duration::from_millis(80), synced).await;
+    }
+}
+
+/// For opening without faults: nothing but the disk decides.
+pub fn patient_options(policy: SyncPolicy, shards: u32) -> Options {
+    Options {
+        shards: Some(shards),
+        sync: policy,
+        segment_bytes: SEGMENT_BYTES,
+        command_bytes_max: Options::command_bytes_for(SEGMENT_BYTES),
+        lane_bytes: 1 << 20,
+        ..Options::new("/data")
+    }
+}
