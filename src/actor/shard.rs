@@ -306,7 +306,9 @@ impl<M: StateMachine> ShardState<M> {
         let now_ms = self.clock.now_ms();
         let changed = self.changed || !batch.lengths.is_empty();
         let refresh = changed && now_ms >= self.refreshed_ms + REFRESH_MS;
-        if !self.slot.published.take_ask() && !refresh {
+        // Who reads after the end sees everything.
+        let last = self.finishing && changed;
+        if !self.slot.published.take_ask() && !refresh && !last {
             return None;
         }
         (self.refreshed_ms, self.changed) = (now_ms, false);

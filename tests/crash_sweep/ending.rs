@@ -49,7 +49,7 @@ impl Reopening {
         wrong.extend(book.check(&found, self.ending));
         let after = files(&disk);
         // After a failed sync the cache showed what the disk did not have.
-        if self.ending == Ending::PowerCut || !book.sync_failed {
+        if self.ending == Ending::PowerCut || !book.cache_lied {
             wrong.extend(changed(&before, &after));
         }
 

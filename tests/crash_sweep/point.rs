@@ -87,7 +87,9 @@ impl Point {
             stage.book.ask_outcomes(runtime).await;
             moves = runtime.stats().shards.iter().map(|shard| shard.moves).sum();
         }
-        stage.book.sync_failed = self.failed_syncs(&disk.trace()) > moves;
+        let failed = self.failed_syncs(&disk.trace());
+        stage.book.sync_failed = failed > moves;
+        stage.book.cache_lied = failed > 0;
         tried.receipts = stage.book.receipts();
         for (disk, ending) in self.endings(&disk) {
             tried.endings += 1;

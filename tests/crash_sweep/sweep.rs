@@ -1,5 +1,7 @@
 //! All points of a workload.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mainstay::SyncPolicy;
@@ -22,6 +24,18 @@ const KINDS: [(FaultKind, bool); 6] = [
 /// Violations are printed up to this many.
 const PRINTED: usize = 100;
 
+/// Points tried at the same time: most of them wait for a deadline now and then.
+const WORKERS: usize = 4;
+
+/// What all points came to.
+#[derive(Default)]
+struct Sum {
+    points: usize,
+    endings: usize,
+    receipts: usize,
+    violations: Vec<String>,
+}
+
 /// See the module.
 pub struct Sweep {
     workload: Workload,
@@ -35,37 +49,53 @@ impl Sweep {
     /// Tries every point and panics if anything was wrong.
     pub fn run(self) {
         let started = Instant::now();
-        let (mut points, mut endings, mut receipts) = (0, 0, 0);
-        let mut violations = Vec::new();
+        let mut sum = Sum::default();
         for policy in POLICIES {
             let (base, book) = self.base(policy);
-            let dry =
-                run(Point { workload: self.workload, policy, wrong: None, seed: 1 }, &base, &book);
+            let dry = run(self.point(policy, None, 1), &base, &book);
             assert!(dry.violations.is_empty(), "{:#?}", dry.violations);
-            let calls = dry.calls;
-            for call in 1..=calls {
-                for (at, (kind, free_space)) in (0..).zip(KINDS) {
-                    let wrong = Some(Wrong { call, kind, free_space });
-                    let seed = call * 100 + at;
-                    let point = Point { workload: self.workload, policy, wrong, seed };
-                    let tried = run(point, &base, &book);
-                    points += 1;
-                    endings += tried.endings;
-                    receipts += tried.receipts;
-                    violations.extend(tried.violations);
+            println!("{:?} {policy:?}: {} calls", self.workload, dry.calls);
+            let points = self.points(policy, dry.calls);
+            let next = AtomicUsize::new(0);
+            let work = || {
+                let mut sum = Sum::default();
+                while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    sum.add(run(*point, &base, &book));
                 }
-            }
-            println!("{:?} {policy:?}: {calls} calls, {:?}", self.workload, started.elapsed());
+                sum
+            };
+            thread::scope(|scope| {
+                let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
+                workers.into_iter().for_each(|worker| sum.join(worker.join().unwrap()));
+            });
         }
         println!(
-            "{:?}: {points} points, {endings} endings, {receipts} receipts, {:?}",
+            "{:?}: {} points, {} endings, {} receipts, {:?}",
             self.workload,
+            sum.points,
+            sum.endings,
+            sum.receipts,
             started.elapsed()
         );
-        for violation in violations.iter().take(PRINTED) {
+        for violation in sum.violations.iter().take(PRINTED) {
             println!("{violation}");
         }
-        assert!(violations.is_empty(), "{} violations", violations.len());
+        assert!(sum.violations.is_empty(), "{} violations", sum.violations.len());
+    }
+
+    fn point(&self, policy: SyncPolicy, wrong: Option<Wrong>, seed: u64) -> Point {
+        Point { workload: self.workload, policy, wrong, seed }
+    }
+
+    /// Every call with every kind of fault.
+    fn points(&self, policy: SyncPolicy, calls: u64) -> Vec<Point> {
+        let kinds = || (0..).zip(KINDS);
+        let points = (1..=calls).flat_map(|call| {
+            kinds().map(move |(at, (kind, free_space))| {
+                (Wrong { call, kind, free_space }, call * 100 + at)
+            })
+        });
+        points.map(|(wrong, seed)| self.point(policy, Some(wrong), seed)).collect()
     }
 
     /// Without any fault but the lie, with several seeds. Returns how often that was noticed.
@@ -73,7 +103,7 @@ impl Sweep {
         let mut noticed = 0;
         for seed in 1..=8 {
             let policy = SyncPolicy::Always;
-            let point = Point { workload: self.workload, policy, wrong: None, seed };
+            let point = self.point(policy, None, seed);
             let (base, book) = self.base(policy);
             let disk = base.crash(seed);
             lie(&disk);
@@ -94,6 +124,22 @@ impl Sweep {
         };
         block_on(self.workload.prepare(&mut stage));
         (stage.disk.crash(7), stage.book)
+    }
+}
+
+impl Sum {
+    fn add(&mut self, tried: Tried) {
+        self.points += 1;
+        self.endings += tried.endings;
+        self.receipts += tried.receipts;
+        self.violations.extend(tried.violations);
+    }
+
+    fn join(&mut self, other: Self) {
+        self.points += other.points;
+        self.endings += other.endings;
+        self.receipts += other.receipts;
+        self.violations.extend(other.violations);
     }
 }
 

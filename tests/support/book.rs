@@ -36,6 +36,8 @@ pub struct Book {
     /// A sync of a log file has failed and its effect may not have been moved yet: what was answered before it was synced
     /// may be gone with the process.
     pub sync_failed: bool,
+    /// A sync of a log file has failed: the cache shows what the disk does not have.
+    pub cache_lied: bool,
     next_id: u64,
 }
 
