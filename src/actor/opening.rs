@@ -4,6 +4,7 @@
 //! log is refused does not keep the others from opening.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -116,12 +117,15 @@ fn make_directory(disk: &dyn Disk, layout: &Layout) -> Result<(), OpenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         other => return Ok(other.map(drop).context("list", root)?),
     }
-    disk.create_dir(root).context("create", root)?;
-    if let Some(parent) = root.parent() {
-        let parent = if parent.as_os_str().is_empty() { std::path::Path::new(".") } else { parent };
-        disk.sync_dir(parent).context("sync", parent)?;
-    }
-    Ok(())
+    Ok(disk.create_dir(root).context("create", root)?)
+}
+
+/// Makes the directory's own name durable. Not only by whoever has made the directory: an attempt before this one may
+/// have failed in between.
+fn sync_parent(disk: &dyn Disk, layout: &Layout) -> Result<(), OpenError> {
+    let Some(parent) = layout.root().parent() else { return Ok(()) };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    Ok(disk.sync_dir(parent).context("sync", parent)?)
 }
 
 fn lock(
@@ -149,6 +153,7 @@ fn open_manifest(
     options: &Options,
 ) -> Result<manifest_log::Opened, OpenError> {
     if !manifest_log::exists(disk.as_ref(), layout)? {
+        sync_parent(disk.as_ref(), layout)?;
         let manifest = new_manifest(layout, options.shards.unwrap_or(SHARDS))?;
         let log = manifest_log::create(disk, layout, &manifest)?;
         return Ok(manifest_log::Opened { log, manifest, torn: false });

@@ -24,7 +24,7 @@ use super::{process_unique_name, reaper};
 use crate::config::Options;
 use crate::error::{DurableError, NotExecuted, OpenError, ShutdownError};
 use crate::machine::StateMachine;
-use crate::model::{Edit, EditOutcome, Incarnation, Lsn, Position, ShardId, Time};
+use crate::model::{Edit, EditOutcome, Incarnation, Lsn, Position, ShardId, ShardRecord, Time};
 use crate::protocol::shutdown::{Effect, Event, Shutdown};
 use crate::runtime::{Outcome, Runtime, Shared, Stats};
 use crate::state::map::Map;
@@ -375,6 +375,7 @@ impl<M: StateMachine> Starting<M> {
                 Some(replayed) => Some(start_shard(&commons, slot, &self.myself, replayed).await?),
                 None => {
                     slot.close(NotExecuted::Refused);
+                    slot.life().revoke(slot.shard);
                     state.feed(&self.myself, Event::Lost(slot.shard));
                     None
                 }
@@ -423,7 +424,12 @@ impl<M: StateMachine> Starting<M> {
             || (Map::new(), Lsn::FIRST, Time(0)),
             |replayed| (replayed.map.clone(), replayed.end, replayed.time),
         );
-        let life = next_life(&commons.keeper.manifest(), shard, Incarnation(0), first);
+        let manifest = commons.keeper.manifest();
+        let mut life = next_life(&manifest, shard, Incarnation(0), first);
+        if replayed.is_none() {
+            // A refused shard begins no timeline, and what became of the last one is not known.
+            life.epoch = manifest.shard(shard).map_or(life.epoch, ShardRecord::epoch);
+        }
         let end = Position { epoch: life.epoch, lsn: first };
         let root = Arc::new(State::new(map, end, time, Arc::clone(&commons.reaper)));
         let credits = Credits::new(self.options.lane_commands, self.options.lane_bytes);

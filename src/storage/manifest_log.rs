@@ -123,6 +123,8 @@ pub fn create(
 /// # Errors
 /// [`ManifestError`]; nothing was touched.
 pub fn open(disk: &Arc<dyn Disk>, layout: &Layout) -> Result<Opened, ManifestError> {
+    // Whoever swapped CURRENT last may have been killed, or told of an error, before the swap was durable.
+    disk.sync_dir(layout.root()).context("sync", layout.root())?;
     let generation = read_current(disk.as_ref(), layout)?;
     let path = layout.manifest(generation);
     let file = match disk.open_for_write(&path) {
@@ -338,11 +340,10 @@ fn read_line(
         Some((name.to_owned(), version.parse::<u32>().ok()?))
     };
     let found = line::peek_kind(content, at).and_then(version);
-    if let (Some((name, supported)), Some((found_name, found))) = (version(kind), found) {
-        if name == found_name && found > supported {
+    if let (Some((name, supported)), Some((found_name, found))) = (version(kind), found)
+        && name == found_name && found > supported {
             return Err(ManifestError::NewerFormat { path: path.to_owned(), found, supported });
         }
-    }
     let (line, next) =
         line::read(content, at, previous).map_err(|reason| damaged(path, at, reason))?;
     if line.kind == kind { Ok((line, next)) } else { Err(damaged(path, at, "it is another kind of line")) }
