@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use mainstay::sim::SimDisk;
+use mainstay::sim::{FaultKind, SimDisk};
 use mainstay::{LogError, ManifestError, OpenError, Runtime};
 
 use crate::book::{Book, Ending, Found};
 use crate::ledger::Ledger;
 use crate::point::Point;
-use crate::workload::patient_options;
+use crate::workload::{hasty_options, patient_options};
 
 /// See the module.
 pub struct Reopening {
@@ -63,7 +63,12 @@ impl Reopening {
             wrong.push("opening without writing has changed the files".to_owned());
         }
         wrong.extend(book.check_outcomes(&runtime, &found).await);
-        self.write_more(&runtime, book, wrong).await;
+        // Sometimes the power goes in the middle of that.
+        if self.cuts_again() {
+            disk.count_only_mutations(true);
+            disk.fail_in(1 + self.point.seed / 7 % 14, FaultKind::Crash);
+        }
+        self.write_more(&disk, &runtime, book, wrong).await;
         let crashed = disk.crash(self.point.seed.wrapping_add(1));
         drop(runtime);
 
@@ -75,8 +80,14 @@ impl Reopening {
         Ok(())
     }
 
+    /// Does the power go while the reopened runtime is written to?
+    fn cuts_again(&self) -> bool {
+        self.point.seed.is_multiple_of(2)
+    }
+
     async fn write_more(
         &self,
+        disk: &SimDisk,
         runtime: &Runtime<Ledger>,
         book: &mut Book,
         wrong: &mut Vec<String>,
@@ -87,8 +98,9 @@ impl Reopening {
         let before = book.receipts();
         let entries = ["a", "b", "c"].map(|key| book.entry(key, 50)).to_vec();
         book.submit_all(runtime, entries).await;
-        if book.receipts() != before + 3 {
-            let answers: Vec<_> = book.records.iter().rev().take(3).map(|r| &r.answer).collect();
+        if book.receipts() != before + 3 && !disk.is_power_cut() {
+            let records = book.records();
+            let answers: Vec<_> = records.iter().rev().take(3).map(|r| &r.answer).collect();
             wrong.push(format!("reopened, it takes no commands: {answers:?}"));
         }
     }
@@ -98,7 +110,12 @@ impl Reopening {
         disk: &SimDisk,
         ending: Ending,
     ) -> Result<Runtime<Ledger>, Option<String>> {
-        let options = patient_options(self.point.policy, self.point.workload.shards());
+        let (policy, shards) = (self.point.policy, self.point.workload.shards());
+        let options = if self.cuts_again() {
+            hasty_options(policy, shards)
+        } else {
+            patient_options(policy, shards)
+        };
         let may_fail = self.point.may_still_fail(ending);
         match Runtime::open_on(disk.clone(), Ledger, options).await {
             Ok(runtime) => {

@@ -1,6 +1,7 @@
 //! One point: a workload with one fault, what was answered, and every ending of it.
 
 use std::fmt;
+use std::sync::{Arc, Mutex};
 
 use mainstay::SyncPolicy;
 use mainstay::sim::{Call, Fault, FaultKind, Operation, SimDisk};
@@ -9,13 +10,27 @@ use crate::book::{Book, Ending};
 use crate::ending::Reopening;
 use crate::workload::{Stage, Workload};
 
-/// What goes wrong.
+/// What goes wrong at a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    PowerCut,
+    /// The process is killed in front of the call.
+    Kill,
+    ErrorOnce,
+    /// And once more, one to four calls later.
+    TwoErrors,
+    ErrorAfterEffect,
+    ErrorForEver,
+    /// The disk is full from this call on.
+    Full,
+    /// The same, until the workload has ended.
+    FullForAWhile,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wrong {
     pub call: u64,
-    pub kind: FaultKind,
-    /// Whether there is space again for what follows the workload.
-    pub free_space: bool,
+    pub kind: Kind,
 }
 
 /// See the module.
@@ -37,15 +52,15 @@ pub struct Tried {
     pub receipts: usize,
 }
 
+/// A disk, how it came to that, and what had been answered by then.
+type Ended = (SimDisk, Ending, Book);
+
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} {:?} seed {}", self.workload, self.policy, self.seed)?;
         match self.wrong {
             None => write!(f, " no fault"),
-            Some(Wrong { call, kind, free_space }) => {
-                let freed = if free_space { " freed" } else { "" };
-                write!(f, " call {call} {kind:?}{freed}")
-            }
+            Some(Wrong { call, kind }) => write!(f, " call {call} {kind:?}"),
         }
     }
 }
@@ -58,7 +73,7 @@ impl Point {
             disk: base.crash(self.seed),
             policy: self.policy,
             shards: self.workload.shards(),
-            book: book.clone(),
+            book: book.copy(book.len()),
         };
         self.run_on(&mut stage).await
     }
@@ -66,12 +81,10 @@ impl Point {
     pub async fn run_on(self, stage: &mut Stage) -> Tried {
         let disk = stage.disk.clone();
         disk.count_only_mutations(true);
-        if let Some(Wrong { call, kind, .. }) = self.wrong {
-            disk.fail(Fault { at: call, kind });
-        }
+        let killed = self.arm(&disk, &stage.book);
         let mut runtime = self.workload.run(stage).await;
         let mut tried = Tried { calls: disk.calls(), ..Tried::default() };
-        if self.wrong.is_some_and(|wrong| wrong.free_space) {
+        if self.kind() == Some(Kind::FullForAWhile) {
             disk.disarm();
             disk.free_space();
         }
@@ -91,50 +104,86 @@ impl Point {
         stage.book.sync_failed = failed > moves;
         stage.book.cache_lied = failed > 0;
         tried.receipts = stage.book.receipts();
-        for (disk, ending) in self.endings(&disk) {
+        let mut endings = self.endings(&disk, &stage.book);
+        endings.extend(killed.lock().unwrap().take());
+        drop(runtime);
+        for (disk, ending, book) in endings {
             tried.endings += 1;
             let reopening = Reopening { point: self, ending };
-            let violations = reopening.run(disk, stage.book.clone()).await;
-            tried.violations.extend(violations);
+            tried.violations.extend(reopening.run(disk, book).await);
         }
-        drop(runtime);
         tried
+    }
+
+    fn kind(&self) -> Option<Kind> {
+        self.wrong.map(|wrong| wrong.kind)
+    }
+
+    /// Arms the fault; or has the disk and the book as they are when the process is killed put aside.
+    fn arm(self, disk: &SimDisk, book: &Book) -> Arc<Mutex<Option<Ended>>> {
+        let killed = Arc::default();
+        let Some(Wrong { call, kind }) = self.wrong else { return killed };
+        let faults = match kind {
+            Kind::PowerCut => vec![(call, FaultKind::Crash)],
+            Kind::ErrorOnce => vec![(call, FaultKind::ErrorOnce)],
+            Kind::TwoErrors => {
+                let second = call + 1 + self.seed % 4;
+                vec![(call, FaultKind::ErrorOnce), (second, FaultKind::ErrorOnce)]
+            }
+            Kind::ErrorAfterEffect => vec![(call, FaultKind::ErrorAfterEffect)],
+            Kind::ErrorForEver => vec![(call, FaultKind::ErrorForEver)],
+            Kind::Full | Kind::FullForAWhile => vec![(call, FaultKind::NoSpace)],
+            Kind::Kill => {
+                let (slot, disk_then, book) = (Arc::clone(&killed), disk.clone(), book.clone());
+                disk.fail_when(move |seen| {
+                    if seen.number == call && seen.operation.is_mutation() {
+                        let told = book.len();
+                        let ended = (disk_then.after_kill(), Ending::Kill, book.copy(told));
+                        slot.lock().unwrap().get_or_insert(ended);
+                    }
+                    None
+                });
+                Vec::new()
+            }
+        };
+        for (at, kind) in faults {
+            disk.fail(Fault { at, kind });
+        }
+        killed
     }
 
     /// Syncs of log files that have failed, or may have.
     fn failed_syncs(&self, trace: &[Call]) -> u64 {
-        let hit = self.wrong.is_some_and(|wrong| {
-            let call = trace.iter().find(|call| call.number == wrong.call);
-            call.is_some_and(|call| {
-                let is_log = call.path.extension().is_some_and(|extension| extension == "seg");
-                let fails = match wrong.kind {
-                    FaultKind::ErrorOnce => call.operation == Operation::Sync,
-                    FaultKind::ErrorForEver => true,
-                    _ => false,
-                };
-                is_log && fails
-            })
+        let is_log = |call: &Call| call.path.extension().is_some_and(|name| name == "seg");
+        let Some(Wrong { call: first, kind }) = self.wrong else {
+            return self.workload.failed_syncs();
+        };
+        let hit = trace.iter().filter(|call| is_log(call)).filter(|call| match kind {
+            Kind::ErrorOnce => call.number == first && call.operation == Operation::Sync,
+            Kind::TwoErrors => {
+                let hit = call.number == first || call.number == first + 1 + self.seed % 4;
+                hit && call.operation == Operation::Sync
+            }
+            Kind::ErrorForEver => call.number == first,
+            _ => false,
         });
-        self.workload.failed_syncs() + u64::from(hit)
+        self.workload.failed_syncs() + hit.count() as u64
     }
 
-    fn endings(&self, disk: &SimDisk) -> Vec<(SimDisk, Ending)> {
-        let mut endings = vec![(disk.crash(self.seed), Ending::PowerCut)];
+    fn endings(&self, disk: &SimDisk, book: &Book) -> Vec<Ended> {
+        let copy = || book.copy(book.len());
+        let mut endings = vec![(disk.crash(self.seed), Ending::PowerCut, copy())];
         if disk.is_power_cut() {
-            endings.push((disk.crash(self.seed ^ 0xff), Ending::PowerCut));
-        } else {
-            endings.push((disk.after_kill(), Ending::Kill));
+            endings.push((disk.crash(self.seed ^ 0xff), Ending::PowerCut, copy()));
+        } else if self.kind() != Some(Kind::Kill) {
+            endings.push((disk.after_kill(), Ending::Kill, copy()));
         }
         endings
     }
 
     /// May opening fail, or a shard be refused, because calls still fail?
     pub fn may_still_fail(&self, ending: Ending) -> bool {
-        let lasting = self.wrong.is_some_and(|wrong| match wrong.kind {
-            FaultKind::ErrorForEver => true,
-            FaultKind::NoSpace => !wrong.free_space,
-            _ => false,
-        });
+        let lasting = matches!(self.kind(), Some(Kind::ErrorForEver | Kind::Full));
         lasting && ending == Ending::Kill
     }
 }

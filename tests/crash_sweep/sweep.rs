@@ -5,21 +5,23 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mainstay::SyncPolicy;
-use mainstay::sim::{FaultKind, SimDisk};
+use mainstay::sim::SimDisk;
 
 use crate::book::Book;
-use crate::point::{Point, Tried, Wrong};
+use crate::point::{Kind, Point, Tried, Wrong};
 use crate::workload::{Stage, Workload};
 
 const POLICIES: [SyncPolicy; 3] =
     [SyncPolicy::Always, SyncPolicy::Interval(Duration::from_millis(1)), SyncPolicy::Never];
-const KINDS: [(FaultKind, bool); 6] = [
-    (FaultKind::Crash, false),
-    (FaultKind::ErrorOnce, false),
-    (FaultKind::ErrorAfterEffect, false),
-    (FaultKind::ErrorForEver, false),
-    (FaultKind::NoSpace, false),
-    (FaultKind::NoSpace, true),
+const KINDS: [Kind; 8] = [
+    Kind::PowerCut,
+    Kind::Kill,
+    Kind::ErrorOnce,
+    Kind::TwoErrors,
+    Kind::ErrorAfterEffect,
+    Kind::ErrorForEver,
+    Kind::Full,
+    Kind::FullForAWhile,
 ];
 /// Violations are printed up to this many.
 const PRINTED: usize = 100;
@@ -89,13 +91,13 @@ impl Sweep {
 
     /// Every call with every kind of fault.
     fn points(&self, policy: SyncPolicy, calls: u64) -> Vec<Point> {
-        let kinds = || (0..).zip(KINDS);
-        let points = (1..=calls).flat_map(|call| {
-            kinds().map(move |(at, (kind, free_space))| {
-                (Wrong { call, kind, free_space }, call * 100 + at)
-            })
-        });
-        points.map(|(wrong, seed)| self.point(policy, Some(wrong), seed)).collect()
+        let mut points = Vec::new();
+        for call in 1..=calls {
+            for (at, kind) in (0..).zip(KINDS) {
+                points.push(self.point(policy, Some(Wrong { call, kind }), call * 100 + at));
+            }
+        }
+        points
     }
 
     /// Without any fault but the lie, with several seeds. Returns how often that was noticed.

@@ -135,26 +135,9 @@ impl Workload {
 }
 
 impl Stage {
-    /// Short deadlines, because many points end in one.
-    fn options(&self) -> Options {
-        Options {
-            sync_deadline: Duration::from_millis(80),
-            submit_deadline: Duration::from_millis(120),
-            view_deadline: Duration::from_millis(50),
-            lock_wait: Duration::from_millis(500),
-            shutdown_deadline: Duration::from_millis(150),
-            restarts: RestartBudget {
-                pause: Duration::from_millis(1),
-                pause_max: Duration::from_millis(1),
-                ..RestartBudget::default()
-            },
-            ..patient_options(self.policy, self.shards)
-        }
-    }
-
     /// Opens the directory; a fault may forbid it.
     pub async fn open(&self) -> Option<Runtime<Ledger>> {
-        Runtime::open_on(self.disk.clone(), Ledger, self.options()).await.ok()
+        Runtime::open_on(self.disk.clone(), Ledger, hasty_options(self.policy, self.shards)).await.ok()
     }
 
     /// Commands from as many concurrent tasks, over a few keys.
@@ -167,11 +150,9 @@ impl Stage {
 
     /// Has everything synced, also under a policy that would not.
     async fn sync(&mut self, runtime: &Runtime<Ledger>) {
-        let Some((shard, position)) =
-            self.book.records.iter().rev().find_map(|record| record.given())
-        else {
-            return;
-        };
+        let records = self.book.records();
+        let given = records.iter().rev().find_map(|record| record.given());
+        let Some((shard, position)) = given else { return };
         let synced = runtime.durable(shard, position);
         // A fault may keep it from ever happening.
         let _ = tokio::time::timeout(Duration::from_millis(80), synced).await;
@@ -187,5 +168,22 @@ pub fn patient_options(policy: SyncPolicy, shards: u32) -> Options {
         command_bytes_max: Options::command_bytes_for(SEGMENT_BYTES),
         lane_bytes: 1 << 20,
         ..Options::new("/data")
+    }
+}
+
+/// For faults: short deadlines, because many points end in one.
+pub fn hasty_options(policy: SyncPolicy, shards: u32) -> Options {
+    Options {
+        sync_deadline: Duration::from_millis(80),
+        submit_deadline: Duration::from_millis(120),
+        view_deadline: Duration::from_millis(50),
+        lock_wait: Duration::from_millis(500),
+        shutdown_deadline: Duration::from_millis(150),
+        restarts: RestartBudget {
+            pause: Duration::from_millis(1),
+            pause_max: Duration::from_millis(1),
+            ..RestartBudget::default()
+        },
+        ..patient_options(policy, shards)
     }
 }

@@ -13,7 +13,7 @@
 )]
 #![expect(clippy::panic, clippy::expect_used, reason = "this is a test")]
 
-//mod commit;
+mod commit;
 mod dfs;
 mod manifest;
 mod restart;

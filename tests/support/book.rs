@@ -6,6 +6,8 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use mainstay::{Durability, LostRange, Outcome, Position, Receipt, Runtime, ShardId, SubmitError};
 
@@ -26,10 +28,10 @@ pub enum Ending {
     Kill,
 }
 
-/// See the module.
+/// See the module. Clones write into the same records; [`Book::copy`] makes another book.
 #[derive(Clone, Debug, Default)]
 pub struct Book {
-    pub records: Vec<Record>,
+    records: Arc<Mutex<Vec<Record>>>,
     /// What `outcome` has said about a position that was given out.
     outcomes: Vec<(ShardId, Position, u64, Outcome)>,
     lost: Vec<(ShardId, LostRange)>,
@@ -38,7 +40,7 @@ pub struct Book {
     pub sync_failed: bool,
     /// A sync of a log file has failed: the cache shows what the disk does not have.
     pub cache_lied: bool,
-    next_id: u64,
+    next_id: Arc<AtomicU64>,
 }
 
 /// What a reopened directory holds: every shard's commands in order, and the accounts.
@@ -61,41 +63,60 @@ impl Record {
 
 impl Book {
     /// An entry with an id of its own.
-    pub fn entry(&mut self, key: &str, pad: usize) -> Entry {
-        self.next_id += 1;
-        Entry { key: key.as_bytes().to_vec(), id: self.next_id, pad: vec![0x5a; pad] }
+    pub fn entry(&self, key: &str, pad: usize) -> Entry {
+        let id = 1 + self.next_id.fetch_add(1, Ordering::Relaxed);
+        Entry { key: key.as_bytes().to_vec(), id, pad: vec![0x5a; pad] }
     }
 
-    pub fn record(&mut self, entry: &Entry, answer: Result<Receipt<u64>, SubmitError>) {
-        self.records.push(Record { id: entry.id, key: entry.key.clone(), answer });
+    fn record(&self, entry: &Entry, answer: Result<Receipt<u64>, SubmitError>) {
+        let record = Record { id: entry.id, key: entry.key.clone(), answer };
+        self.records.lock().unwrap().push(record);
+    }
+
+    /// What was answered so far.
+    pub fn records(&self) -> Vec<Record> {
+        self.records.lock().unwrap().clone()
+    }
+
+    /// Another book, with the first so many answers of this one.
+    pub fn copy(&self, count: usize) -> Self {
+        let records = self.records().into_iter().take(count).collect();
+        Self { records: Arc::new(Mutex::new(records)), ..self.clone() }
+    }
+
+    /// How many answers are written down.
+    pub fn len(&self) -> usize {
+        self.records.lock().unwrap().len()
+    }
+
+    /// Submits one entry and writes down its answer.
+    pub async fn submit(&self, runtime: &Runtime<Ledger>, entry: Entry) {
+        let answer = runtime.submit(entry.clone()).await;
+        self.record(&entry, answer);
     }
 
     /// Submits entries from as many tasks and writes down the answers.
-    pub async fn submit_all(&mut self, runtime: &Runtime<Ledger>, entries: Vec<Entry>) {
+    pub async fn submit_all(&self, runtime: &Runtime<Ledger>, entries: Vec<Entry>) {
         let tasks: Vec<_> = entries
             .into_iter()
             .map(|entry| {
-                let runtime = runtime.clone();
-                tokio::spawn(async move {
-                    let answer = runtime.submit(entry.clone()).await;
-                    (entry, answer)
-                })
+                let (book, runtime) = (self.clone(), runtime.clone());
+                tokio::spawn(async move { book.submit(&runtime, entry).await })
             })
             .collect();
         for task in tasks {
-            let (entry, answer) = task.await.unwrap();
-            self.record(&entry, answer);
+            task.await.unwrap();
         }
     }
 
     /// How many entries were answered `Ok`.
     pub fn receipts(&self) -> usize {
-        self.records.iter().filter(|record| record.answer.is_ok()).count()
+        self.records().iter().filter(|record| record.answer.is_ok()).count()
     }
 
     /// Asks a running runtime about every position, to hold it against what is found later.
     pub async fn ask_outcomes(&mut self, runtime: &Runtime<Ledger>) {
-        for record in &self.records {
+        for record in &self.records() {
             if let Some((shard, position)) = record.given() {
                 let outcome = runtime.outcome(shard, position).await;
                 self.outcomes.push((shard, position, record.id, outcome));
@@ -118,7 +139,7 @@ impl Book {
     /// Holds what was found against what was told. Returns every contradiction.
     pub fn check(&self, found: &Found, ending: Ending) -> Vec<String> {
         let mut wrong = found.check_model();
-        for record in &self.records {
+        for record in &self.records() {
             wrong.extend(self.check_record(record, found, ending));
         }
         for (shard, position, id, outcome) in &self.outcomes {
@@ -181,7 +202,7 @@ impl Book {
     /// Holds `outcome` of a reopened runtime against what it holds.
     pub async fn check_outcomes(&self, runtime: &Runtime<Ledger>, found: &Found) -> Vec<String> {
         let mut wrong = Vec::new();
-        for record in &self.records {
+        for record in &self.records() {
             let Some((shard, position)) = record.given() else { continue };
             let outcome = runtime.outcome(shard, position).await;
             let there = found.position_of(record.id).is_some();

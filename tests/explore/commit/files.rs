@@ -131,7 +131,7 @@ impl Files {
         file.failed = !ok;
         if ok {
             file.synced = file.frames.len();
-            self.durable = file.frames.last().map_or(self.durable, |frame| frame.end);
+            self.durable = self.written;
             self.kept.clear();
         }
     }

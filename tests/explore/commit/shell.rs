@@ -2,11 +2,10 @@
 
 use std::collections::VecDeque;
 
-use mainstay::model::{Declined, Durability, EditOutcome, Lsn, SegmentSeq, SyncPolicy};
+use mainstay::model::{Durability, EditOutcome, Lsn, SegmentSeq, SyncPolicy};
 use mainstay::protocol::commit::{Action, Commit, Completion, Handed, Opening, Stop};
 
 use super::files::{Files, LIMITS};
-use crate::dfs::Model;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
@@ -40,7 +39,7 @@ pub struct Plan {
 
 /// What the shell waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Doing {
+pub(super) enum Doing {
     Open(SegmentSeq, Opening),
     Write { end: Lsn, bytes: u64, is_note: bool },
     Sync,
@@ -52,7 +51,7 @@ enum Doing {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ToWriter {
+pub(super) enum ToWriter {
     Batch(Handed),
     Wanted,
     Sync,
@@ -61,44 +60,32 @@ enum ToWriter {
 
 #[derive(Clone, Debug)]
 pub struct Writer {
-    core: Commit,
-    plan: Plan,
-    now_ms: u64,
+    pub(super) core: Commit,
+    pub(super) plan: Plan,
+    pub(super) now_ms: u64,
 
-    next: Lsn,
-    handed: u64,
-    granted: u64,
+    pub(super) next: Lsn,
+    /// Cumulative bytes handed over, and granted as far as the shard has heard.
+    pub(super) handed: u64,
+    pub(super) granted: u64,
     /// The grant at which the shard has said that it wants more.
-    wanted_at: Option<u64>,
-    finishing: bool,
-    lane: VecDeque<ToWriter>,
+    pub(super) wanted_at: Option<u64>,
+    pub(super) finishing: bool,
+    pub(super) lane: VecDeque<ToWriter>,
 
-    queue: VecDeque<Handed>,
-    doing: Option<Doing>,
-    preparing: bool,
-    idle: bool,
-    files: Files,
-    completed: Lsn,
+    pub(super) queue: VecDeque<Handed>,
+    pub(super) doing: Option<Doing>,
+    pub(super) preparing: bool,
+    pub(super) idle: bool,
+    pub(super) files: Files,
+    pub(super) completed: Lsn,
     /// The last action failed, or was an empty frame.
-    spent: bool,
-    unknown: bool,
-    revoked: bool,
-    failed_ever: bool,
-    stopped: Option<Stop>,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub enum Step {
-    Hand,
-    Want,
-    WantSync,
-    Finish,
-    Turn,
-    Done(bool),
-    Edit(EditOutcome),
-    Prepared(bool),
-    Tick,
-    Revoke,
+    pub(super) spent: bool,
+    pub(super) revoked: bool,
+    pub(super) failed_ever: bool,
+    /// Somebody waits for everything below to be synced.
+    pub(super) synced_to: Lsn,
+    pub(super) stopped: Option<Stop>,
 }
 
 impl Writer {
@@ -121,19 +108,19 @@ impl Writer {
             files: Files::new(end),
             completed: end,
             spent: false,
-            unknown: false,
             revoked: false,
             failed_ever: false,
+            synced_to: end,
             stopped: None,
         }
     }
 
-    fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.plan.mutant == Mutant::IgnoresGrant && self.granted > 0
             || self.granted.saturating_sub(self.handed) >= LIMITS.batch_bytes_max
     }
 
-    fn hand(&mut self, payload: u64) {
+    pub(super) fn hand(&mut self, payload: u64) {
         let count = u64::from(payload > 0);
         self.next = self.next.plus(count);
         self.handed += LIMITS.batch_bytes(payload);
@@ -141,7 +128,7 @@ impl Writer {
     }
 
     /// One round of the shell's loop: what was handed over, the time, the next action.
-    fn turn(&mut self) {
+    pub(super) fn turn(&mut self) {
         for message in std::mem::take(&mut self.lane) {
             match message {
                 ToWriter::Batch(batch) => {
@@ -154,12 +141,14 @@ impl Writer {
             }
         }
         self.core.on_time(self.now_ms);
-        match self.core.next() {
+        let action = self.core.next();
+        self.idle = action.is_none();
+        match action {
             Some(action) if self.revoked && !matches!(action, Action::Stop(_)) => {
                 self.core.on_revoked();
             }
             Some(action) => self.begin(action),
-            None => self.idle = true,
+            None => {}
         }
         if self.doing.is_none() {
             self.grant();
@@ -198,7 +187,7 @@ impl Writer {
         });
     }
 
-    fn done(&mut self, mut ok: bool) {
+    pub(super) fn done(&mut self, mut ok: bool) {
         let Some(doing) = self.doing.take() else { return };
         self.failed_ever |= !ok;
         self.spent = !ok || matches!(doing, Doing::Write { is_note: true, .. });
@@ -216,7 +205,7 @@ impl Writer {
         self.grant();
     }
 
-    fn edit(&mut self, mut outcome: EditOutcome) {
+    pub(super) fn edit(&mut self, mut outcome: EditOutcome) {
         let Some(doing) = self.doing.take() else { return };
         let committed = outcome == EditOutcome::Committed;
         self.failed_ever |= !committed;
@@ -238,8 +227,6 @@ impl Writer {
         }
         if outcome == EditOutcome::Indeterminate && self.plan.mutant == Mutant::BelievesEdits {
             outcome = EditOutcome::Committed;
-        } else {
-            self.unknown |= outcome == EditOutcome::Indeterminate;
         }
         self.core.on_edit(outcome);
         self.grant();
@@ -277,44 +264,12 @@ impl Writer {
     }
 
     /// The shell publishes the grant after every action.
-    fn grant(&mut self) {
+    pub(super) fn grant(&mut self) {
         let before = std::mem::replace(&mut self.granted, self.core.granted());
         assert!(self.spent || before <= self.granted, "a grant goes back without a failure");
         if self.wanted_at.is_some_and(|seen| seen < self.granted) {
             self.wanted_at = None;
         }
-        (self.spent, self.idle) = (false, self.idle && self.doing.is_none());
-    }
-
-    fn check(&self) {
-        assert!(self.core.durable() <= self.files.durable(), "durable, and it is not");
-        if !self.idle || self.doing.is_some() || self.stopped.is_some() {
-            return;
-        }
-        let deadline_ms = self.core.deadline_ms();
-        assert!(deadline_ms.is_none_or(|due| due > self.now_ms), "is late, and does nothing");
-        let promised = !self.failed_ever || self.handed <= self.core.granted();
-        assert!(self.queue.is_empty() || !promised, "granted, and there is no place");
-    }
-
-    /// From here on everything goes well: is everybody answered in the end?
-    pub fn must_settle(&self) {
-        let mut lucky = self.clone();
-        for _ in 0..300 {
-            let Some(step) = lucky.lucky_step() else { break };
-            lucky.apply(step);
-            lucky.check();
-        }
-        if lucky.stopped.is_some() || lucky.revoked {
-            return;
-        }
-        assert_eq!(lucky.lucky_step(), None.or(lucky.lucky_step().filter(|_| false)));
-        assert!(!lucky.finishing, "never finishes");
-        assert!(lucky.plan.batches.is_empty(), "the shard waits for room for ever");
-        assert!(lucky.queue.is_empty() && lucky.lane.is_empty(), "batches wait for ever");
-        assert_eq!(lucky.completed, lucky.next, "callers wait for ever");
-        if !matches!(self.plan.policy, SyncPolicy::Never) {
-            assert_eq!(lucky.files.durable(), lucky.next, "never synced");
-        }
+        self.spent = false;
     }
 }
