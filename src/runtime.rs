@@ -152,7 +152,8 @@ impl<M: StateMachine> Runtime<M> {
     }
 
     async fn open_with(arguments: RootArguments<M>) -> Result<Self, OpenError> {
-        let (root, _) = Actor::spawn(None, Root::default(), arguments).await.map_err(open_error)?;
+        let name = Some(format!("{}/root", arguments.name));
+        let (root, _) = Actor::spawn(name, Root::default(), arguments).await.map_err(open_error)?;
         // From here on a dropped future stops the root.
         let guard = Arc::new(StopOnDrop(root.clone()));
         match root.call(RootMessage::Runtime, None).await {

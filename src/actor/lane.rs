@@ -5,6 +5,8 @@
 //!
 //! Bound: the queue itself has none; whoever pushes holds [credits](super::credits), which do.
 
+use std::collections::VecDeque;
+
 use crate::sync::Mutex;
 use crate::sync::doorbell::{Doorbell, Ring};
 
@@ -17,8 +19,9 @@ pub(crate) struct Lane<T> {
     receiver: flume::Receiver<T>,
     bell: Doorbell,
     wake: Mutex<Option<Wake>>,
-    /// Taken from the queue and put back: it is the next one, also for another incarnation.
-    front: Mutex<Option<T>>,
+    /// Taken from the queue and put back: these are next, also for another incarnation. More than one only while an old
+    /// incarnation that was killed in its last turn overlaps with the next.
+    front: Mutex<VecDeque<T>>,
 }
 
 /// The lane was closed before the push could be seen.
@@ -33,7 +36,7 @@ impl<T> Lane<T> {
             receiver,
             bell: Doorbell::new(),
             wake: Mutex::new(None),
-            front: Mutex::new(None),
+            front: Mutex::new(VecDeque::new()),
         }
     }
 
@@ -80,7 +83,7 @@ impl<T> Lane<T> {
     }
 
     pub(crate) fn pop(&self) -> Option<T> {
-        if let Some(item) = self.front.lock().take() {
+        if let Some(item) = self.front.lock().pop_front() {
             return Some(item);
         }
         self.receiver.try_recv().ok()
@@ -88,7 +91,7 @@ impl<T> Lane<T> {
 
     /// Makes a popped item the next one again.
     pub(crate) fn put_back(&self, item: T) {
-        *self.front.lock() = Some(item);
+        self.front.lock().push_front(item);
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -65,6 +65,7 @@ impl<M> Default for Root<M> {
 
 /// What a [`Root`] starts with.
 pub struct RootArguments<M> {
+    pub(crate) name: String,
     machine: M,
     options: Options,
     disk: Arc<dyn Disk>,
@@ -73,7 +74,7 @@ pub struct RootArguments<M> {
 impl<M: StateMachine> RootArguments<M> {
     /// Opens the options' directory with this machine.
     pub fn new(machine: M, options: Options) -> Self {
-        Self { machine, options, disk: Arc::new(StandardDisk) }
+        Self { name: process_unique_name(), machine, options, disk: Arc::new(StandardDisk) }
     }
 
     /// Opens a directory of another disk.
@@ -172,7 +173,7 @@ impl<M: StateMachine> Actor for Root<M> {
         myself: ActorRef<RootMessage<M>>,
         arguments: RootArguments<M>,
     ) -> Result<RootState<M>, ActorProcessingErr> {
-        let RootArguments { machine, options, disk } = arguments;
+        let RootArguments { name, machine, options, disk } = arguments;
         let (machine, options) = (Arc::new(machine), Arc::new(options));
         let opened = {
             let (machine, options, disk) =
@@ -180,7 +181,7 @@ impl<M: StateMachine> Actor for Root<M> {
             tokio::task::spawn_blocking(move || opening::open(&*machine, &disk, &options))
         };
         let opened = opened.await??;
-        Starting { myself, machine, options, disk }.start(opened).await
+        Starting { myself, name, machine, options, disk }.start(opened).await
     }
 
     async fn handle(
@@ -326,6 +327,7 @@ impl<M: StateMachine> Drop for RootState<M> {
 /// An opened directory whose actors are being started.
 struct Starting<M: StateMachine> {
     myself: ActorRef<RootMessage<M>>,
+    name: String,
     machine: Arc<M>,
     options: Arc<Options>,
     disk: Arc<dyn Disk>,
@@ -333,7 +335,7 @@ struct Starting<M: StateMachine> {
 
 impl<M: StateMachine> Starting<M> {
     async fn start(self, opened: Opened<Entity<M>>) -> Result<RootState<M>, ActorProcessingErr> {
-        let name = process_unique_name();
+        let name = self.name.clone();
         let Opened { layout, lock, manifest, hasher, shards, report } = opened;
         let (keeper, keeper_actor) = self.start_keeper(&name, &layout, &lock, manifest).await?;
         remember_poison(&keeper, &shards).await?;

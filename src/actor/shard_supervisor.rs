@@ -7,6 +7,8 @@ use std::sync::Arc;
 use ractor::thread_local::{ThreadLocalActor, ThreadLocalActorSpawner};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 
+use tokio::runtime::Handle;
+
 use super::clock::Clock;
 use super::keeper::Keeper;
 use super::preparer::Preparer;
@@ -357,6 +359,7 @@ impl<M: StateMachine> SupervisorState<M> {
             },
             supervisor: self.myself.clone(),
             clock: commons.clock,
+            callers_runtime: Handle::current(),
             tail: replayed.tail,
             expects,
             eager,

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use ractor::thread_local::ThreadLocalActor;
 use ractor::{ActorProcessingErr, ActorRef};
 
+use tokio::runtime::Handle;
+
 use super::clock::Clock;
 use super::keeper::Keeper;
 use super::preparer::{NoSpare, Preparer};
@@ -24,6 +26,9 @@ use crate::model::{Edit, EditOutcome, Incarnation, Tail};
 use crate::protocol::commit::{Action, Commit, Completion, Handed, Stop};
 use crate::storage::segment_file::Spare;
 use files::Files;
+
+/// So many callers are answered by the writer's own thread.
+const ANSWERED_HERE: usize = 4;
 
 /// What the writer is told.
 #[derive(Debug)]
@@ -44,6 +49,8 @@ pub(crate) struct WriterArguments<M: StateMachine> {
     pub(crate) preparer: Preparer,
     pub(crate) supervisor: ActorRef<SupervisorMessage<M>>,
     pub(crate) clock: Clock,
+    /// Where the callers' tasks run.
+    pub(crate) callers_runtime: Handle,
     /// Where the recovered log ends, and what the manifest's last incarnation was then.
     pub(crate) tail: Option<Tail>,
     pub(crate) expects: (crate::model::Epoch, Incarnation),
@@ -59,6 +66,7 @@ pub(crate) struct WriterState<M: StateMachine> {
     keeper: Keeper,
     preparer: Preparer,
     clock: Clock,
+    callers_runtime: Handle,
     core: Commit,
     files: Files,
     expects: (crate::model::Epoch, Incarnation),
@@ -111,6 +119,7 @@ impl<M: StateMachine> ThreadLocalActor for WalWriter<M> {
             keeper,
             preparer,
             clock,
+            callers_runtime: arguments.callers_runtime,
             core,
             files,
             expects: arguments.expects,
@@ -327,10 +336,20 @@ impl<M: StateMachine> WriterState<M> {
         if publishes {
             slot.changed.notify_waiters();
         }
-        let durability = completion.durability();
-        for caller in callers.into_iter().flatten() {
-            let (reply, position) = (caller.reply, caller.position);
-            caller.port.answer(Ok(Receipt { reply, shard: slot.shard, position, durability }));
+        let count: usize = callers.iter().map(Vec::len).sum();
+        let (shard, durability) = (slot.shard, completion.durability());
+        let answer = move || {
+            for caller in callers.into_iter().flatten() {
+                let (reply, position) = (caller.reply, caller.position);
+                caller.port.answer(Ok(Receipt { reply, shard, position, durability }));
+            }
+        };
+        // To wake many tasks one by one from outside of their runtime costs a system call for most of them; from inside
+        // it is a push to a queue.
+        if count > ANSWERED_HERE {
+            self.callers_runtime.spawn(async move { answer() });
+        } else {
+            answer();
         }
     }
 

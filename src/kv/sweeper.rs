@@ -23,6 +23,9 @@ const KEY_OVERHEAD_BYTES: usize = 9;
 const COMMAND_OVERHEAD_BYTES: usize = 16;
 /// A sweep is no longer than this, unless one key is: others do not wait long behind it.
 const COMMAND_BYTES: usize = 16 * 1024;
+/// One round in so many asks for fresh roots; the others take what is published, which costs the shards nothing. A shard
+/// that has gone idle would otherwise never show its last commands.
+const ASK_EVERY: u64 = 10;
 /// While a slice has at least one expired key in so many, the next one follows at once.
 const WORTHWHILE: usize = 8;
 
@@ -116,8 +119,11 @@ async fn run(runtime: Runtime<Kv>, options: SweeperOptions) {
         .collect();
     let mut rounds = interval(options.interval.max(Duration::from_millis(1)));
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    for round in 0_u64.. {
         rounds.tick().await;
+        if round.is_multiple_of(ASK_EVERY) {
+            drop(runtime.view().await);
+        }
         for progress in &mut shards {
             for _ in 0..options.slices_max {
                 match slice(&runtime, progress, options.slice_keys).await {

@@ -147,8 +147,16 @@ impl Commit {
         // Every file may end with a gap that the next batch did not fit into.
         let gaps = (1 + self.spares.len() as u64) * self.limits.batch_bytes_max;
         // A failed file takes nothing more, and what it held moves to a spare.
-        let failed = self.phase == Phase::Failed;
-        let (active, moved) = if failed { (0, self.kept) } else { (self.room, 0) };
+        let (active, moved) = match self.phase {
+            Phase::Failed => (0, self.kept),
+            Phase::Next(step) | Phase::Doing(step) => match step {
+                Step::Open(fresh, Opening::Move) | Step::Rewrite(fresh) | Step::Move(fresh) => {
+                    (self.capacity(fresh), self.kept)
+                }
+                _ => (self.room, 0),
+            },
+            _ => (self.room, 0),
+        };
         self.consumed + (active + spares).saturating_sub(gaps + moved)
     }
 
@@ -163,7 +171,7 @@ impl Commit {
     pub fn deadline_ms(&self) -> Option<u64> {
         let note = self.wants_note().then_some(self.written_ms + QUIET_MS);
         let sync = self.sync_due_ms.filter(|_| self.phase == Phase::Ready);
-        let retry = self.retry.filter(|_| !self.preparing).map(|(at, _)| at);
+        let retry = self.retry.filter(|_| self.could_use_spare()).map(|(at, _)| at);
         [note, sync, retry].into_iter().flatten().min()
     }
 
@@ -411,14 +419,18 @@ impl Commit {
     }
 
     fn wants_spare(&self) -> bool {
+        let pausing = self.retry.is_some_and(|(at, _)| at > self.now_ms);
+        self.could_use_spare() && !pausing
+    }
+
+    fn could_use_spare(&self) -> bool {
         let ended = matches!(self.phase, Phase::Stopping(_) | Phase::Stopped);
         let of_use = match self.phase {
             Phase::Failed => true,
             _ if self.finishing => !self.queue.is_empty(),
             _ => self.begun || self.wanted,
         };
-        let pausing = self.retry.is_some_and(|(at, _)| at > self.now_ms);
-        self.spares.is_empty() && !self.preparing && !pausing && of_use && !ended
+        self.spares.is_empty() && !self.preparing && of_use && !ended
     }
 
     /// Is there something durable that no frame speaks of yet, and nothing else to do?

@@ -133,6 +133,10 @@ pub fn open(disk: &Arc<dyn Disk>, layout: &Layout) -> Result<Opened, ManifestErr
         }
         other => other.context("open", &path)?,
     };
+    // What is read must be on the disk, not only in memory: the next edit follows it. An edit whose sync has failed
+    // earlier may be in clean pages, which no sync writes.
+    file.sync().context("sync", &path)?;
+    file.drop_cache().context("drop the cache of", &path)?;
     let bytes = read_all(file.as_ref(), &path)?;
     let content = trim_zeroes(&bytes);
     let mut replay = Replay::start(content, generation, &path)?;

@@ -84,6 +84,9 @@ impl Point {
         let killed = self.arm(&disk, &stage.book);
         let mut runtime = self.workload.run(stage).await;
         let mut tried = Tried { calls: disk.calls(), ..Tried::default() };
+        if self.wrong.is_none() {
+            self.workload.check(runtime.as_ref());
+        }
         if self.kind() == Some(Kind::FullForAWhile) {
             disk.disarm();
             disk.free_space();
@@ -100,9 +103,12 @@ impl Point {
             stage.book.ask_outcomes(runtime).await;
             moves = runtime.stats().shards.iter().map(|shard| shard.moves).sum();
         }
-        let failed = self.failed_syncs(&disk.trace());
-        stage.book.sync_failed = failed > moves;
-        stage.book.cache_lied = failed > 0;
+        let trace = disk.trace();
+        let hit = || trace.iter().filter(|call| self.hits(call));
+        let of_workload = self.workload.failed_syncs();
+        let of_log = hit().filter(|call| is_log(call)).count() as u64 + of_workload;
+        stage.book.sync_failed = of_log > moves;
+        stage.book.cache_lied = of_workload > 0 || hit().next().is_some();
         tried.receipts = stage.book.receipts();
         let mut endings = self.endings(&disk, &stage.book);
         endings.extend(killed.lock().unwrap().take());
@@ -127,14 +133,15 @@ impl Point {
             Kind::PowerCut => vec![(call, FaultKind::Crash)],
             Kind::ErrorOnce => vec![(call, FaultKind::ErrorOnce)],
             Kind::TwoErrors => {
-                let second = call + 1 + self.seed % 4;
-                vec![(call, FaultKind::ErrorOnce), (second, FaultKind::ErrorOnce)]
+                [call, self.second(call)].map(|at| (at, FaultKind::ErrorOnce)).to_vec()
             }
             Kind::ErrorAfterEffect => vec![(call, FaultKind::ErrorAfterEffect)],
             Kind::ErrorForEver => vec![(call, FaultKind::ErrorForEver)],
             Kind::Full | Kind::FullForAWhile => vec![(call, FaultKind::NoSpace)],
             Kind::Kill => {
-                let (slot, disk_then, book) = (Arc::clone(&killed), disk.clone(), book.clone());
+                let (slot, disk_then, mut book) = (Arc::clone(&killed), disk.clone(), book.clone());
+                book.cache_lied = self.workload.failed_syncs() > 0;
+                book.sync_failed = book.cache_lied;
                 disk.fail_when(move |seen| {
                     if seen.number == call && seen.operation.is_mutation() {
                         let told = book.len();
@@ -152,22 +159,21 @@ impl Point {
         killed
     }
 
-    /// Syncs of log files that have failed, or may have.
-    fn failed_syncs(&self, trace: &[Call]) -> u64 {
-        let is_log = |call: &Call| call.path.extension().is_some_and(|name| name == "seg");
-        let Some(Wrong { call: first, kind }) = self.wrong else {
-            return self.workload.failed_syncs();
-        };
-        let hit = trace.iter().filter(|call| is_log(call)).filter(|call| match kind {
-            Kind::ErrorOnce => call.number == first && call.operation == Operation::Sync,
-            Kind::TwoErrors => {
-                let hit = call.number == first || call.number == first + 1 + self.seed % 4;
-                hit && call.operation == Operation::Sync
-            }
+    /// Is this a sync that the fault has failed, or that may fail because of it?
+    fn hits(&self, call: &Call) -> bool {
+        let Some(Wrong { call: first, kind }) = self.wrong else { return false };
+        let is_sync = call.operation == Operation::Sync;
+        match kind {
+            Kind::ErrorOnce => call.number == first && is_sync,
+            Kind::TwoErrors => [first, self.second(first)].contains(&call.number) && is_sync,
             Kind::ErrorForEver => call.number == first,
             _ => false,
-        });
-        self.workload.failed_syncs() + hit.count() as u64
+        }
+    }
+
+    /// The second of two errors.
+    fn second(&self, first: u64) -> u64 {
+        first + 1 + self.seed % 4
     }
 
     fn endings(&self, disk: &SimDisk, book: &Book) -> Vec<Ended> {
@@ -186,4 +192,8 @@ impl Point {
         let lasting = matches!(self.kind(), Some(Kind::ErrorForEver | Kind::Full));
         lasting && ending == Ending::Kill
     }
+}
+
+fn is_log(call: &Call) -> bool {
+    call.path.extension().is_some_and(|name| name == "seg")
 }

@@ -100,6 +100,17 @@ impl Workload {
         Some(runtime)
     }
 
+    /// Without any other fault the workload does what it is named after.
+    pub fn check(self, runtime: Option<&Runtime<Ledger>>) {
+        let stats = runtime.map(Runtime::stats);
+        let shard = stats.as_ref().and_then(|stats| stats.shards.first());
+        match self {
+            Self::Move => assert_eq!(shard.unwrap().moves, 1),
+            Self::Restart => assert_eq!(shard.unwrap().restarts, 1),
+            _ => {}
+        }
+    }
+
     /// What goes wrong in the workload itself.
     fn arm(self, disk: &SimDisk) {
         if self.failed_syncs() == 0 {
@@ -137,7 +148,9 @@ impl Workload {
 impl Stage {
     /// Opens the directory; a fault may forbid it.
     pub async fn open(&self) -> Option<Runtime<Ledger>> {
-        Runtime::open_on(self.disk.clone(), Ledger, hasty_options(self.policy, self.shards)).await.ok()
+        Runtime::open_on(self.disk.clone(), Ledger, hasty_options(self.policy, self.shards))
+            .await
+            .ok()
     }
 
     /// Commands from as many concurrent tasks, over a few keys.

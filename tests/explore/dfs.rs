@@ -15,6 +15,11 @@ pub trait Model: Clone + Debug {
     /// All that may happen in this state, in a fixed order; none: it is at rest.
     fn steps(&self) -> Vec<Self::Step>;
 
+    /// Does it go wrong often enough if a random walk takes it once in a while?
+    fn is_rare(_step: Self::Step) -> bool {
+        false
+    }
+
     /// Lets it happen. Panics if an invariant breaks.
     fn take(&mut self, step: Self::Step);
 
@@ -72,7 +77,10 @@ pub fn wander<M: Model>(name: &str, start: &M, seed: u64, walks: u32, steps_max:
         let mut state = start.clone();
         let mut trail = Trail(Vec::new());
         for _ in 0..steps_max {
-            let steps = state.steps();
+            let mut steps = state.steps();
+            if draw(&mut random) % 16 > 0 && !steps.iter().all(|step| M::is_rare(*step)) {
+                steps.retain(|step| !M::is_rare(*step));
+            }
             let Some(at) = draw(&mut random).checked_rem(steps.len() as u64) else {
                 rests += 1;
                 state.at_rest();

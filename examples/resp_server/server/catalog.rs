@@ -2,9 +2,9 @@
 
 use mainstay::SyncPolicy;
 
-use super::Settings;
 use super::glob;
-use super::reply::{Output, Protocol};
+use super::reply::Output;
+use super::settings::Settings;
 use super::table::{self, COMMANDS, Spec};
 
 /// `COMMAND INFO`, of all commands or of some.
@@ -19,9 +19,6 @@ pub fn info(names: Option<&[&[u8]]>, output: &mut Output) {
             for name in names {
                 match table::find(name) {
                     Some(spec) => describe(spec, output),
-                    None if output.protocol == Protocol::Resp2 => {
-                        output.buffer.extend_from_slice(b"*-1\r\n");
-                    }
                     None => output.null(),
                 }
             }
@@ -68,9 +65,8 @@ pub fn config(patterns: &[&[u8]], settings: &Settings, output: &mut Output) {
         ("save", ""),
     ];
     let is_wanted = |name: &str| {
-        let matches = |pattern: &&[u8]| {
-            glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes())
-        };
+        let matches =
+            |pattern: &&[u8]| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes());
         patterns.iter().any(matches)
     };
     let wanted: Vec<_> = all.into_iter().filter(|(name, _)| is_wanted(name)).collect();

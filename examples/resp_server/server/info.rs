@@ -5,9 +5,11 @@ use std::sync::atomic::Ordering;
 
 use mainstay::{NotExecuted, Position, ShardStats, SyncPolicy};
 
-use super::Shared;
+use super::settings::{REDIS_VERSION, Shared};
 
-const SECTIONS: [(&str, fn(&Shared, &mut Lines)); 6] = [
+type Section = fn(&Shared, &mut Lines);
+
+const SECTIONS: [(&str, Section); 6] = [
     ("Server", server),
     ("Clients", clients),
     ("Memory", memory),
@@ -49,7 +51,7 @@ pub fn info(shared: &Shared, wanted: &[&[u8]]) -> String {
 
 fn server(shared: &Shared, lines: &mut Lines) {
     // Clients look at it to decide what they may ask for.
-    lines.put("redis_version", super::REDIS_VERSION);
+    lines.put("redis_version", REDIS_VERSION);
     lines.put("redis_mode", "standalone");
     lines.put("mainstay_version", env!("CARGO_PKG_VERSION"));
     lines.put("process_id", std::process::id());
@@ -97,7 +99,8 @@ fn mainstay(shared: &Shared, lines: &mut Lines) {
     lines.put("fenced_shards", shards.iter().filter(fenced).count());
     let lost = |shard: &ShardStats| shard.lost.iter().map(|lost| lost.end.since(lost.first)).sum();
     lines.put("lost_commands", sum(lost));
-    lines.put("recovered_commands", recovery.shards.iter().map(|shard| shard.commands).sum::<u64>());
+    lines
+        .put("recovered_commands", recovery.shards.iter().map(|shard| shard.commands).sum::<u64>());
     lines.put("recovery_ms", recovery.duration.as_millis());
     lines.put("torn_bytes", recovery.shards.iter().map(|shard| shard.torn_bytes).sum::<u64>());
     for shard in &shards {

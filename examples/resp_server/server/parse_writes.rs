@@ -11,20 +11,21 @@ type Parsed<'a> = Result<Action<'a>, Wrong>;
 /// `SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`
 pub fn set(request: &Request) -> Parsed<'_> {
     let mut when = None;
-    let mut expiry = None;
+    let mut timing = None;
+    let mut number_at = 0;
     let mut previous = false;
     let mut index = 3;
     while let Some(option) = request.get(index) {
         index += 1;
         let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
         if is("NX") {
-            once(&mut when, When::IfAbsent)?;
+            choose(&mut when, When::IfAbsent)?;
         } else if is("XX") {
-            once(&mut when, When::IfPresent)?;
+            choose(&mut when, When::IfPresent)?;
         } else if is("GET") {
             previous = true;
         } else if is("KEEPTTL") {
-            once(&mut expiry, Timing::Keep)?;
+            choose(&mut timing, Timing::Keep)?;
         } else {
             let (unit_ms, absolute) = match () {
                 () if is("EX") => (1_000, false),
@@ -33,17 +34,18 @@ pub fn set(request: &Request) -> Parsed<'_> {
                 () if is("PXAT") => (1, true),
                 () => return Err(Wrong::Syntax),
             };
+            choose(&mut timing, Timing::Number { unit_ms, absolute })?;
             // Redis reads the number only after all options were in order.
             request.argument(index)?;
-            once(&mut expiry, Timing::Number { index, unit_ms, absolute })?;
+            number_at = index;
             index += 1;
         }
     }
-    let expiry = match expiry {
+    let expiry = match timing {
         None => Expiry::Never,
         Some(Timing::Keep) => Expiry::Keep,
-        Some(Timing::Number { index, unit_ms, absolute }) => {
-            let number = request.integer(index)?;
+        Some(Timing::Number { unit_ms, absolute }) => {
+            let number = request.integer(number_at)?;
             positive_expiry(number, unit_ms, absolute).ok_or(Wrong::ExpireTime("set"))?
         }
     };
@@ -55,14 +57,21 @@ pub fn set(request: &Request) -> Parsed<'_> {
 }
 
 /// An option of `SET` about expiry.
+#[derive(PartialEq, Eq)]
 enum Timing {
     Keep,
-    Number { index: usize, unit_ms: i64, absolute: bool },
+    Number { unit_ms: i64, absolute: bool },
 }
 
-/// Options of one kind exclude each other.
-fn once<T>(option: &mut Option<T>, value: T) -> Result<(), Wrong> {
-    if option.replace(value).is_some() { Err(Wrong::Syntax) } else { Ok(()) }
+/// Options of one kind exclude each other; the same one may come again.
+fn choose<T: PartialEq>(option: &mut Option<T>, choice: T) -> Result<(), Wrong> {
+    match option {
+        Some(earlier) if *earlier != choice => Err(Wrong::Syntax),
+        _ => {
+            *option = Some(choice);
+            Ok(())
+        }
+    }
 }
 
 /// An expiry that must lie ahead of the epoch, or of now.

@@ -7,8 +7,9 @@ use mainstay::kv;
 
 use super::action::{Hello, Session};
 use super::reply::{Output, Protocol};
+use super::settings::{REDIS_VERSION, Shared};
 use super::table::COMMANDS;
-use super::{REDIS_VERSION, Shared, catalog, info};
+use super::{catalog, info};
 
 /// What the server knows of a client.
 pub struct Client {

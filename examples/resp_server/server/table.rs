@@ -42,7 +42,7 @@ const fn spec(
 }
 
 /// In the order of their names.
-pub static COMMANDS: [Spec; 48] = [
+pub static COMMANDS: [Spec; 42] = [
     spec("APPEND", 3, WRITE, ONE_KEY, writes::append),
     spec("CLIENT", -2, OTHER, NO_KEY, session::client),
     spec("COMMAND", -1, OTHER, NO_KEY, session::command),

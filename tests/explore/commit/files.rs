@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use mainstay::model::{Lsn, SegmentSeq};
 use mainstay::protocol::commit::{Limits, Opening};
 
-/// Small sizes, so that three batches fill a file. A batch is 2 or 3 bytes as a frame of its own.
+/// Small sizes: three of the largest batches fill a file, which is the least that never gets stuck. A batch is 2 or 3
+/// bytes as a frame of its own.
 pub const LIMITS: Limits = Limits {
     frame_payload_max: 3,
     batch_bytes_max: 3,
@@ -13,7 +14,7 @@ pub const LIMITS: Limits = Limits {
     alignment: 1,
     segment_overhead: 1,
 };
-const SEGMENT_BYTES: u64 = 9;
+const SEGMENT_BYTES: u64 = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Frame {
@@ -68,6 +69,11 @@ impl Files {
 
     pub fn has_frames(&self) -> bool {
         self.files.values().any(|file| !file.frames.is_empty())
+    }
+
+    /// Has the file failed that is written?
+    pub fn has_failed(&self) -> bool {
+        self.active.and_then(|active| self.files.get(&active)).is_some_and(|file| file.failed)
     }
 
     /// Registers a spare.

@@ -46,15 +46,22 @@ fn everything_is_complete_in_the_end() {
     explore_all("no failures", |policy| Plan {
         missing_spares: 1,
         sync_wishes: 1,
-        hurries: 1,
         ..plan(policy, &[2, 1, 0, 2])
     });
+    explore_all("time passes early", |policy| Plan { hurries: 2, ..plan(policy, &[2, 1, 2]) });
 }
 
 /// Guards F1, F4, F11: after a failed write or sync the frames move, once, to a fresh file.
 #[test]
 fn frames_move_after_a_failure() {
     explore_all("one failure", |policy| Plan { failures: 1, ..plan(policy, &[2, 1, 2]) });
+    explore_all("failure and full disk", |policy| Plan {
+        failures: 1,
+        missing_spares: 2,
+        sync_wishes: 1,
+        eager: true,
+        ..plan(policy, &[2, 1, 1])
+    });
     explore_all("two failures", |policy| Plan {
         failures: 2,
         eager: true,
@@ -102,14 +109,14 @@ fn mutant(mutant: Mutant) -> Plan {
 
 /// Guards F1.
 #[test]
-#[should_panic(expected = "a crash may take it back")]
+#[should_panic(expected = "durable, and it is not")]
 fn mutant_no_sync_is_noticed() {
     explore("commit, no sync", Writer::new(mutant(Mutant::SkipsSync)));
 }
 
 /// Guards F4.
 #[test]
-#[should_panic(expected = "a crash may take it back")]
+#[should_panic(expected = "writes to a file that has failed")]
 fn mutant_a_second_sync_is_noticed() {
     explore("commit, second sync", Writer::new(mutant(Mutant::RetriesSync)));
 }
@@ -123,7 +130,7 @@ fn mutant_an_ignored_grant_is_noticed() {
 
 /// Guards F5.
 #[test]
-#[should_panic(expected = "opened before it counts")]
+#[should_panic(expected = "writes to a file that has failed")]
 fn mutant_a_believed_edit_is_noticed() {
     explore("commit, believed edit", Writer::new(mutant(Mutant::BelievesEdits)));
 }

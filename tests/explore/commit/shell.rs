@@ -81,6 +81,7 @@ pub struct Writer {
     pub(super) completed: Lsn,
     /// The last action failed, or was an empty frame.
     pub(super) spent: bool,
+    pub(super) move_failed: bool,
     pub(super) revoked: bool,
     pub(super) failed_ever: bool,
     /// Somebody waits for everything below to be synced.
@@ -108,6 +109,7 @@ impl Writer {
             files: Files::new(end),
             completed: end,
             spent: false,
+            move_failed: false,
             revoked: false,
             failed_ever: false,
             synced_to: end,
@@ -182,7 +184,10 @@ impl Writer {
             }
             Action::Begin(segment) => Doing::Begin(segment),
             Action::Move(segment) => Doing::Move(segment),
-            Action::Seal => Doing::Seal,
+            Action::Seal => {
+                assert!(self.move_failed || !self.preparing, "gives up while a spare is made");
+                Doing::Seal
+            }
             Action::Close => Doing::Close,
         });
     }
@@ -190,6 +195,8 @@ impl Writer {
     pub(super) fn done(&mut self, mut ok: bool) {
         let Some(doing) = self.doing.take() else { return };
         self.failed_ever |= !ok;
+        let is_move = matches!(doing, Doing::Open(_, Opening::Move) | Doing::Rewrite);
+        self.move_failed |= is_move && !ok;
         self.spent = !ok || matches!(doing, Doing::Write { is_note: true, .. });
         match doing {
             Doing::Open(segment, opening) => self.files.open(segment, opening, ok),
@@ -209,6 +216,7 @@ impl Writer {
         let Some(doing) = self.doing.take() else { return };
         let committed = outcome == EditOutcome::Committed;
         self.failed_ever |= !committed;
+        self.move_failed |= matches!(doing, Doing::Move(_)) && !committed;
         self.spent = !committed;
         match doing {
             Doing::Begin(segment) => self.files.begin(segment, committed),
@@ -266,7 +274,8 @@ impl Writer {
     /// The shell publishes the grant after every action.
     pub(super) fn grant(&mut self) {
         let before = std::mem::replace(&mut self.granted, self.core.granted());
-        assert!(self.spent || before <= self.granted, "a grant goes back without a failure");
+        let may_go_back = self.spent || self.revoked;
+        assert!(may_go_back || before <= self.granted, "a grant goes back without a failure");
         if self.wanted_at.is_some_and(|seen| seen < self.granted) {
             self.wanted_at = None;
         }

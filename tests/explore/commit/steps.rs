@@ -117,6 +117,9 @@ impl Writer {
         assert!(deadline_ms.is_none_or(|due| due > self.now_ms), "is late, and does nothing");
         let promised = !self.failed_ever || self.handed <= self.core.granted();
         assert!(self.queue.is_empty() || !promised, "granted, and there is no place");
+        let failed = self.files.has_failed();
+        let wanted = self.synced_to.min(self.files.written());
+        assert!(failed || wanted <= self.files.durable(), "a sync is waited for and possible");
     }
 
     /// From here on everything goes well: in the end everybody is answered.
@@ -194,6 +197,15 @@ impl Model for Writer {
             steps.push(Step::Tick);
         }
         steps
+    }
+
+    fn is_rare(step: Step) -> bool {
+        match step {
+            Step::Done(ok) | Step::Prepared(ok) => !ok,
+            Step::Edit(outcome) => outcome != EditOutcome::Committed,
+            Step::Revoke => true,
+            _ => false,
+        }
     }
 
     fn take(&mut self, step: Step) {
