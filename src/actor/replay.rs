@@ -155,24 +155,23 @@ impl<M: StateMachine> Applier<'_, M> {
     }
 
     fn command(&mut self, position: Position, batch: &Batch, bytes: &[u8]) -> Result<(), String> {
-        let command = if batch.schema == M::SCHEMA {
-            codec::decode(bytes)
-        } else {
-            self.machine.upcast_command(batch.schema, bytes)
-        };
-        let command = command.map_err(|error| error.to_string())?;
         let at = At { shard: self.shard, position, time: batch.time, schema: batch.schema };
-        let mut txn = Txn::new(&mut self.map, &self.hasher, &mut self.scratch);
         let machine = self.machine;
-        let applied = catch_unwind(AssertUnwindSafe(|| machine.apply(at, &mut txn, command)));
-        match applied {
-            Ok(Ok(_)) => {
-                txn.land(|entity| entity_bytes(machine, entity));
-                Ok(())
-            }
-            Ok(Err(abort)) => abort.never(),
-            Err(_) => Err("apply panicked".to_owned()),
-        }
+        let measure = |entity: &M::Entity| entity_bytes(machine, entity);
+        let mut txn = Txn::new(&mut self.map, &self.hasher, &mut self.scratch, &measure);
+        // The application's code, all of it: what panics in there is a command that cannot be replayed.
+        let applied = catch_unwind(AssertUnwindSafe(|| {
+            let command = if batch.schema == M::SCHEMA {
+                codec::decode(bytes)
+            } else {
+                machine.upcast_command(batch.schema, bytes)
+            };
+            let command = command.map_err(|error| error.to_string())?;
+            machine.apply(at, &mut txn, command).map(drop).map_err(|abort| abort.never())
+        }));
+        applied.unwrap_or_else(|_| Err("a panic".to_owned()))?;
+        txn.land();
+        Ok(())
     }
 }
 

@@ -249,8 +249,8 @@ impl<M: StateMachine> ShardState<M> {
 
     fn apply(&mut self, at: At, command: M::Command) -> Result<M::Reply, NotExecuted> {
         let machine = &*self.machine;
-        let sizer = |entity: &Entity<M>| entity_bytes(machine, entity);
-        let mut txn = Txn::new(&mut self.map, &self.hasher, &mut self.scratch);
+        let measure = |entity: &Entity<M>| entity_bytes(machine, entity);
+        let mut txn = Txn::new(&mut self.map, &self.hasher, &mut self.scratch, &measure);
         let applied = catch_unwind(AssertUnwindSafe(|| machine.apply(at, &mut txn, command)));
         let reply = match applied {
             Ok(Ok(reply)) => reply,
@@ -261,12 +261,12 @@ impl<M: StateMachine> ShardState<M> {
             }
         };
         if self.memory_share > 0 {
-            let growth = txn.growth(sizer);
+            let growth = txn.growth();
             if growth > 0 && txn.bytes_before() + growth as u64 > self.memory_share {
                 return Err(NotExecuted::OutOfMemory);
             }
         }
-        if let Some(cleared) = txn.land(sizer) {
+        if let Some(cleared) = txn.land() {
             self.reaper.bury(cleared);
         }
         Ok(reply)

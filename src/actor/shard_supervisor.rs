@@ -2,6 +2,8 @@
 //!
 //! It feeds [`protocol::restart`](crate::protocol::restart) with deaths and carries out what that says.
 
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use ractor::thread_local::{ThreadLocalActor, ThreadLocalActorSpawner};
@@ -25,7 +27,7 @@ use crate::protocol::restart::{Effect, Event, Lives};
 use crate::protocol::shutdown;
 use crate::state::{Bury, KeyHasher, Root};
 use crate::storage::disk::{DirectoryLock, Disk};
-use crate::storage::error::LogError;
+use crate::storage::error::{DiskError, LogError};
 use crate::storage::layout::Layout;
 
 /// What all shards of a runtime have in common.
@@ -242,6 +244,11 @@ impl<M: StateMachine> SupervisorState<M> {
         let (commons, shard) = (Arc::clone(&self.commons), self.slot.shard);
         let known_end = *self.slot.failed_tail.lock();
         let myself = self.myself.clone();
+        let dir = commons.layout.shard(shard);
+        let failed = move |source| {
+            LogError::from(DiskError { operation: "recover", path: dir.clone(), source })
+        };
+        let not_started = failed.clone();
         let work = move || {
             let manifest = commons.keeper.manifest();
             let replay = Replay {
@@ -253,17 +260,15 @@ impl<M: StateMachine> SupervisorState<M> {
                 shard,
                 known_end,
             };
-            let recovered = replay.run().map(Box::new);
+            // Whatever panics in there, the supervisor hears of it.
+            let recovered = catch_unwind(AssertUnwindSafe(|| replay.run()));
+            let recovered = recovered.unwrap_or_else(|_| Err(failed(io::Error::other("a panic"))));
+            let recovered = recovered.map(Box::new);
             let _ = myself.cast(SupervisorMessage::Recovered(incarnation, recovered));
         };
         let name = format!("{}/{}/recovery.{}", self.commons.name, shard.0, incarnation.0);
         if let Err(error) = std::thread::Builder::new().name(name).spawn(work) {
-            let error = crate::storage::error::DiskError {
-                operation: "start a thread to recover",
-                path: self.commons.layout.shard(shard),
-                source: error,
-            };
-            let failed = SupervisorMessage::Recovered(incarnation, Err(error.into()));
+            let failed = SupervisorMessage::Recovered(incarnation, Err(not_started(error)));
             let _ = self.myself.cast(failed);
         }
     }

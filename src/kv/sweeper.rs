@@ -1,21 +1,23 @@
 //! [`Sweeper`]: finds entities that have expired and has their deletion logged.
 //!
 //! Expiry needs no sweeper to be right: readers and commands pass over what has expired. A sweeper frees its memory. It
-//! looks at published roots, a slice at a time, and submits the keys it finds; [`Command::Sweep`] decides again, by logged
+//! looks at a view, a slice at a time, and submits the keys it finds; [`Command::Sweep`] decides again, by logged
 //! time, so a key that was written meanwhile stays and a sweep that is lost or repeated does no harm.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::sleep;
 
 use super::command::Command;
+use super::entity::Entity;
 use super::machine::Kv;
 use super::read::{Clock, wall_clock};
-use crate::error::{NotExecuted, SubmitError};
+use crate::error::{NotExecuted, ReadError, SubmitError};
 use crate::model::ShardId;
 use crate::runtime::Runtime;
+use crate::state::View;
 
 /// What a key takes in an encoded sweep beyond its own bytes, at most.
 const KEY_OVERHEAD_BYTES: usize = 9;
@@ -23,9 +25,11 @@ const KEY_OVERHEAD_BYTES: usize = 9;
 const COMMAND_OVERHEAD_BYTES: usize = 16;
 /// A sweep is no longer than this, unless one key is: others do not wait long behind it.
 const COMMAND_BYTES: usize = 16 * 1024;
-/// One round in so many asks for fresh roots; the others take what is published, which costs the shards nothing. A shard
-/// that has gone idle would otherwise never show its last commands.
-const ASK_EVERY: u64 = 10;
+/// A view serves this many rounds. A younger one would show little more, and every view that is taken costs a busy shard
+/// copies of the paths that it changes next.
+const ROUNDS_A_VIEW: u32 = 10;
+/// No option makes it spin.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
 /// While a slice has at least one expired key in so many, the next one follows at once.
 const WORTHWHILE: usize = 8;
 
@@ -33,18 +37,25 @@ const WORTHWHILE: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SweeperOptions {
-    /// The pause between two rounds over the shards, at least 1 ms. Default 100 ms.
+    /// The pause between two rounds over the shards while some keys have an expiry, at least 1 ms. Default 100 ms.
     pub interval: Duration,
+    /// The pause while no key is known to have one, at least 1 ms. Default 5 s: looking is not free for a busy shard.
+    pub idle_interval: Duration,
     /// How many keys of a shard one slice looks at. Default 1,024, which takes a fraction of a millisecond.
     pub slice_keys: usize,
-    /// How many slices of a shard one round looks at, at most; more than one only while many keys have expired. Default
-    /// 32.
-    pub slices_max: usize,
+    /// How many slices of a shard one round looks at, at most: more than one only while many keys have expired, or after an
+    /// idle pause. Default 32.
+    pub slices_max: u32,
 }
 
 impl Default for SweeperOptions {
     fn default() -> Self {
-        Self { interval: Duration::from_millis(100), slice_keys: 1_024, slices_max: 32 }
+        Self {
+            interval: Duration::from_millis(100),
+            idle_interval: Duration::from_secs(5),
+            slice_keys: 1_024,
+            slices_max: 32,
+        }
     }
 }
 
@@ -100,74 +111,113 @@ struct Progress {
     shard: ShardId,
     from: u64,
     command_bytes: usize,
+    /// Whether an entity with an expiry was seen in this pass over the shard, and in the one before.
+    expiring: bool,
+    expiring_before: bool,
 }
 
-/// What came of a slice.
-#[derive(PartialEq, Eq)]
-enum Slice {
-    /// Many keys had expired: the next slice is worth a look now.
-    Worthwhile,
-    /// The rest can wait for the next round.
-    Enough,
-    /// The runtime takes no commands any more.
-    ShuttingDown,
+/// What a slice has found.
+struct Slice {
+    expired: Vec<Bytes>,
+    /// It was the last of a pass.
+    is_last: bool,
 }
+
+/// The runtime takes no commands any more.
+struct ShuttingDown;
 
 async fn run(runtime: Runtime<Kv>, options: SweeperOptions) {
-    let mut shards: Vec<Progress> = (0..runtime.shard_count())
-        .map(|shard| Progress { shard: ShardId(shard), from: 0, command_bytes: COMMAND_BYTES })
-        .collect();
-    let mut rounds = interval(options.interval.max(Duration::from_millis(1)));
-    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for round in 0_u64.. {
-        rounds.tick().await;
-        if round.is_multiple_of(ASK_EVERY) {
-            drop(runtime.view().await);
-        }
-        for progress in &mut shards {
-            for _ in 0..options.slices_max {
-                match slice(&runtime, progress, options.slice_keys).await {
-                    Slice::Worthwhile => tokio::task::yield_now().await,
-                    Slice::Enough => break,
-                    Slice::ShuttingDown => return,
+    let mut shards: Vec<Progress> =
+        (0..runtime.shard_count()).map(|shard| Progress::new(ShardId(shard))).collect();
+    loop {
+        let idle = !shards.iter().any(Progress::is_worthwhile);
+        sleep(if idle { options.idle_interval } else { options.interval }.max(PAUSE_MIN)).await;
+        // The last commands of a shard that has gone idle are published only because somebody asks.
+        let view = runtime.view().await;
+        for round in 0..ROUNDS_A_VIEW {
+            if round > 0 {
+                sleep(options.interval.max(PAUSE_MIN)).await;
+            }
+            for progress in &mut shards {
+                if sweep(&runtime, &view, progress, idle, &options).await.is_err() {
+                    return;
                 }
+            }
+            if !shards.iter().any(Progress::is_worthwhile) {
+                break;
             }
         }
     }
 }
 
-async fn slice(runtime: &Runtime<Kv>, progress: &mut Progress, slice_keys: usize) -> Slice {
-    let shard = progress.shard;
-    // The view is not held while commands are on their way: it would cost the shard copies.
-    let (expired, next) = {
-        let view = runtime.latest();
-        let clock = Clock::of(&view, shard, wall_clock());
-        let page = view.scan(shard, progress.from, slice_keys.max(1));
-        let (Ok(clock), Ok(page)) = (clock, page) else {
-            return Slice::Enough;
+/// Looks at some slices of one shard.
+async fn sweep(
+    runtime: &Runtime<Kv>,
+    view: &View<Entity>,
+    progress: &mut Progress,
+    thorough: bool,
+    options: &SweeperOptions,
+) -> Result<(), ShuttingDown> {
+    for _ in 0..options.slices_max {
+        let slice_keys = options.slice_keys.max(1);
+        // A shard that cannot be read now is looked at in a later round.
+        let Ok(slice) = progress.look(view, slice_keys) else {
+            return Ok(());
         };
-        let expired = page.entries.into_iter().filter(|(_, entity)| !clock.shows(entity));
-        (expired.map(|(key, _)| Bytes::from(key)).collect::<Vec<_>>(), page.next)
-    };
-    let found = expired.len();
-    for keys in chunks(expired, progress.command_bytes) {
-        match runtime.submit_to(shard, Command::Sweep { keys }).await {
-            Ok(_) => {}
-            Err(SubmitError::NotExecuted(NotExecuted::ShuttingDown)) => {
-                return Slice::ShuttingDown;
-            }
-            Err(SubmitError::NotExecuted(NotExecuted::TooLarge { limit, .. })) => {
-                // The keys come up again in the next pass.
-                progress.command_bytes = progress.command_bytes.min(limit as usize);
-            }
-            Err(_) => break,
+        let many = slice.expired.len() * WORTHWHILE >= slice_keys;
+        progress.submit(runtime, slice.expired).await?;
+        if slice.is_last || !(many || thorough) {
+            return Ok(());
         }
+        yield_now().await;
     }
-    progress.from = next.unwrap_or(0);
-    if next.is_some() && found * WORTHWHILE >= slice_keys {
-        Slice::Worthwhile
-    } else {
-        Slice::Enough
+    Ok(())
+}
+
+impl Progress {
+    fn new(shard: ShardId) -> Self {
+        let command_bytes = COMMAND_BYTES;
+        Self { shard, from: 0, command_bytes, expiring: false, expiring_before: false }
+    }
+
+    /// Whether some of the shard's keys have an expiry, as far as is known.
+    fn is_worthwhile(&self) -> bool {
+        self.expiring || self.expiring_before
+    }
+
+    /// Finds the expired keys of the next slice.
+    fn look(&mut self, view: &View<Entity>, slice_keys: usize) -> Result<Slice, ReadError> {
+        let clock = Clock::of(view, self.shard, wall_clock())?;
+        let page = view.scan(self.shard, self.from, slice_keys)?;
+        self.expiring |= page.entries.iter().any(|(_, entity)| entity.expires_ms().is_some());
+        let is_last = page.next.is_none();
+        self.from = page.next.unwrap_or(0);
+        if is_last {
+            self.expiring_before = std::mem::take(&mut self.expiring);
+        }
+        let expired = page.entries.into_iter().filter(|(_, entity)| !clock.shows(entity));
+        Ok(Slice { expired: expired.map(|(key, _)| Bytes::from(key)).collect(), is_last })
+    }
+
+    /// Has keys removed. What cannot be submitted now comes up again in the next pass.
+    async fn submit(
+        &mut self,
+        runtime: &Runtime<Kv>,
+        keys: Vec<Bytes>,
+    ) -> Result<(), ShuttingDown> {
+        for keys in chunks(keys, self.command_bytes) {
+            match runtime.submit_to(self.shard, Command::Sweep { keys }).await {
+                Ok(_) => {}
+                Err(SubmitError::NotExecuted(NotExecuted::ShuttingDown)) => {
+                    return Err(ShuttingDown);
+                }
+                Err(SubmitError::NotExecuted(NotExecuted::TooLarge { limit, .. })) => {
+                    self.command_bytes = self.command_bytes.min(limit as usize);
+                }
+                Err(_) => break,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -40,9 +40,11 @@ impl Shards {
         // What is applied is what a replay would decode.
         let command = codec::decode(&codec::encode(command).unwrap()).unwrap();
         let mut scratch = Scratch::default();
-        let mut txn = Txn::new(&mut self.maps[shard.0 as usize], &self.hasher, &mut scratch);
+        let measure = |entity: &Entity| Kv.heap_bytes(entity);
+        let mut txn =
+            Txn::new(&mut self.maps[shard.0 as usize], &self.hasher, &mut scratch, &measure);
         let reply = Kv.apply(at, &mut txn, command).unwrap();
-        txn.land(|entity| Kv.heap_bytes(entity));
+        txn.land();
         reply
     }
 

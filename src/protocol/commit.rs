@@ -300,12 +300,18 @@ impl Commit {
         if self.queue.front().is_some_and(|batch| batch.bytes == 0) {
             return Some(Phase::Completing);
         }
-        if !self.queue.is_empty() {
-            return self.decide_write().map(Phase::Next);
+        let write = if self.queue.is_empty() { None } else { self.decide_write() };
+        if let Some(write) = write {
+            return Some(Phase::Next(write));
         }
-        if std::mem::take(&mut self.sync_wanted) && self.durable < self.written {
+        // Also while batches wait for a spare, whose sync is then still wanted.
+        if self.sync_wanted && self.durable < self.written {
             return Some(Phase::Next(Step::Sync));
         }
+        if !self.queue.is_empty() {
+            return None;
+        }
+        self.sync_wanted = false;
         if self.finishing {
             return Some(self.decide_finish());
         }
@@ -321,7 +327,8 @@ impl Commit {
         if let Some(fresh) = self.spares.pop_front() {
             return Some(Phase::Next(Step::Open(fresh, Opening::Move)));
         }
-        self.no_spare.then_some(Phase::Next(Step::Seal))
+        let none_to_come = self.no_spare && !self.preparing;
+        none_to_come.then_some(Phase::Next(Step::Seal))
     }
 
     fn decide_write(&mut self) -> Option<Step> {

@@ -1,7 +1,8 @@
 //! One command's view of a shard: reads see the shard and the command's own writes; the writes land together or not at
 //! all.
 //!
-//! Invariant: until [`Txn::land`] the map is untouched, so a panic or an abort leaves nothing behind.
+//! Invariant: until [`Txn::land`] the map is untouched, so a panic or an abort leaves nothing behind. Landing calls no
+//! code of the application: entities are measured when they are put.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,8 +17,17 @@ const INDEX_FROM: usize = 32;
 struct Write<E> {
     hash: u64,
     key: Key,
-    value: Option<Arc<E>>,
+    value: Option<Measured<E>>,
 }
+
+/// An entity and the memory it takes.
+struct Measured<E> {
+    entity: Arc<E>,
+    heap_bytes: usize,
+}
+
+/// Says how much memory an entity takes, `size_of` `E` included.
+pub type Measure<'a, E> = &'a dyn Fn(&E) -> usize;
 
 /// Buffers that transactions use one after the other.
 pub struct Scratch<E> {
@@ -36,6 +46,7 @@ pub struct Txn<'a, E> {
     map: &'a mut Map<E>,
     hasher: &'a KeyHasher,
     scratch: &'a mut Scratch<E>,
+    measure: Measure<'a, E>,
     cleared: bool,
 }
 
@@ -45,10 +56,11 @@ impl<'a, E> Txn<'a, E> {
         map: &'a mut Map<E>,
         hasher: &'a KeyHasher,
         scratch: &'a mut Scratch<E>,
+        measure: Measure<'a, E>,
     ) -> Self {
         scratch.writes.clear();
         scratch.index.clear();
-        Self { map, hasher, scratch, cleared: false }
+        Self { map, hasher, scratch, measure, cleared: false }
     }
 
     /// The entity under a key of this shard, this command's own writes included.
@@ -61,7 +73,7 @@ impl<'a, E> Txn<'a, E> {
     pub fn get(&self, key: &[u8]) -> Result<Option<Arc<E>>, Abort> {
         let hash = self.hasher.hash(key);
         if let Some(write) = self.find(hash, key).and_then(|at| self.scratch.writes.get(at)) {
-            return Ok(write.value.clone());
+            return Ok(write.value.as_ref().map(|value| Arc::clone(&value.entity)));
         }
         if self.cleared {
             return Ok(None);
@@ -71,7 +83,8 @@ impl<'a, E> Txn<'a, E> {
 
     /// Stores an entity under a key, replacing what is there.
     pub fn put(&mut self, key: &[u8], entity: E) {
-        self.write(key, Some(Arc::new(entity)));
+        let heap_bytes = (self.measure)(&entity);
+        self.write(key, Some(Measured { entity: Arc::new(entity), heap_bytes }));
     }
 
     /// Removes a key. One that is not there is no error.
@@ -92,7 +105,7 @@ impl<'a, E> Txn<'a, E> {
         self.map.len()
     }
 
-    fn write(&mut self, key: &[u8], value: Option<Arc<E>>) {
+    fn write(&mut self, key: &[u8], value: Option<Measured<E>>) {
         let hash = self.hasher.hash(key);
         if let Some(write) = self.find(hash, key).and_then(|at| self.scratch.writes.get_mut(at)) {
             write.value = value;
@@ -123,13 +136,13 @@ impl<'a, E> Txn<'a, E> {
     }
 
     /// How much more memory the shard takes once the writes have landed; negative if it takes less.
-    pub(crate) fn growth(&self, heap_bytes: impl Fn(&E) -> usize) -> i64 {
+    pub(crate) fn growth(&self) -> i64 {
         let before = |write: &Write<E>| {
             let entry = self.map.entry(write.hash, &write.key).filter(|_| !self.cleared);
             entry.map_or(0, |entry| entry.bytes()) as i64
         };
         let after = |write: &Write<E>| {
-            let bytes = |value: &Arc<E>| ENTRY_BYTES + write.key.len() + heap_bytes(value);
+            let bytes = |value: &Measured<E>| ENTRY_BYTES + write.key.len() + value.heap_bytes;
             write.value.as_ref().map_or(0, bytes) as i64
         };
         let cleared = if self.cleared { -(self.map.bytes() as i64) } else { 0 };
@@ -137,13 +150,12 @@ impl<'a, E> Txn<'a, E> {
     }
 
     /// Lands the writes. Returns the map that was cleared, if one was: it may be large, and is the reaper's to drop.
-    pub(crate) fn land(self, heap_bytes: impl Fn(&E) -> usize) -> Option<Map<E>> {
+    pub(crate) fn land(self) -> Option<Map<E>> {
         let cleared = self.cleared.then(|| std::mem::take(self.map));
         for write in self.scratch.writes.drain(..) {
             match write.value {
                 Some(value) => {
-                    let bytes = heap_bytes(&value);
-                    self.map.insert(write.hash, &write.key, value, bytes);
+                    self.map.insert(write.hash, &write.key, value.entity, value.heap_bytes);
                 }
                 None => {
                     self.map.remove(write.hash, &write.key);

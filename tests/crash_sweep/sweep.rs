@@ -110,7 +110,7 @@ impl Sweep {
             let disk = base.crash(seed);
             lie(&disk);
             let mut stage = Stage { disk, policy, shards: self.workload.shards(), book };
-            let tried = block_on(point.run_on(&mut stage));
+            let tried = block_on(seed, point.run_on(&mut stage));
             noticed += usize::from(!tried.violations.is_empty());
         }
         noticed
@@ -124,7 +124,7 @@ impl Sweep {
             shards: self.workload.shards(),
             book: Book::default(),
         };
-        block_on(self.workload.prepare(&mut stage));
+        block_on(1, self.workload.prepare(&mut stage));
         (stage.disk.crash(7), stage.book)
     }
 }
@@ -146,15 +146,19 @@ impl Sum {
 }
 
 fn run(point: Point, base: &SimDisk, book: &Book) -> Tried {
-    let run = || block_on(point.run(base, book));
+    let run = || block_on(point.seed, point.run(base, book));
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
         Ok(tried) => tried,
         Err(_) => Tried { violations: vec![format!("{point}: a panic")], ..Tried::default() },
     }
 }
 
-/// On a runtime of its own, which ends with it.
-fn block_on<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(work)
+/// On a runtime of its own, which ends with it. A third of the seeds has more than one thread.
+fn block_on<T>(seed: u64, work: impl Future<Output = T>) -> T {
+    let mut runtime = if seed.is_multiple_of(3) {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
+    runtime.worker_threads(2).enable_time().build().unwrap().block_on(work)
 }

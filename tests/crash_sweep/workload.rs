@@ -88,8 +88,9 @@ impl Workload {
             }
             Self::Shutdown => {
                 stage.batch(&runtime, 3, 100).await;
-                // Whether it comes to its end is for the book to say.
-                let _ = runtime.shutdown().await;
+                if runtime.shutdown().await.is_ok() {
+                    stage.promise_all(&runtime);
+                }
                 return None;
             }
             Self::TwoShards => {
@@ -161,6 +162,13 @@ impl Stage {
         self.book.submit_all(runtime, entries).await;
     }
 
+    /// An orderly end makes everything durable, whatever the policy.
+    fn promise_all(&mut self, runtime: &Runtime<Ledger>) {
+        for (shard, position) in self.book.records().iter().filter_map(|record| record.given()) {
+            self.book.promise(runtime, shard, position);
+        }
+    }
+
     /// Has everything synced, also under a policy that would not.
     async fn sync(&mut self, runtime: &Runtime<Ledger>) {
         let records = self.book.records();
@@ -168,7 +176,9 @@ impl Stage {
         let Some((shard, position)) = given else { return };
         let synced = runtime.durable(shard, position);
         // A fault may keep it from ever happening.
-        let _ = tokio::time::timeout(Duration::from_millis(80), synced).await;
+        if let Ok(Ok(())) = tokio::time::timeout(Duration::from_millis(80), synced).await {
+            self.book.promise(runtime, shard, position);
+        }
     }
 }
 

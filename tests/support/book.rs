@@ -109,6 +109,28 @@ impl Book {
         }
     }
 
+    /// A runtime has promised more than the receipts of that epoch did: up to there they are durable.
+    pub fn promise(&mut self, runtime: &Runtime<Ledger>, shard: ShardId, last: Position) {
+        self.note_lost(runtime);
+        for record in self.records.lock().unwrap().iter_mut() {
+            if let Ok(receipt) = &mut record.answer
+                && receipt.shard == shard
+                && receipt.position.epoch == last.epoch
+                && receipt.position.lsn <= last.lsn
+                && !self.is_named_lost(shard, receipt.position)
+            {
+                receipt.durability = Durability::Durable;
+            }
+        }
+    }
+
+    /// Remembers what the runtime admits to have lost.
+    fn note_lost(&mut self, runtime: &Runtime<Ledger>) {
+        for shard in runtime.stats().shards {
+            self.lost.extend(shard.lost.into_iter().map(|lost| (shard.shard, lost)));
+        }
+    }
+
     /// How many entries were answered `Ok`.
     pub fn receipts(&self) -> usize {
         self.records().iter().filter(|record| record.answer.is_ok()).count()
@@ -122,10 +144,7 @@ impl Book {
                 self.outcomes.push((shard, position, record.id, outcome));
             }
         }
-        self.lost.clear();
-        for shard in runtime.stats().shards {
-            self.lost.extend(shard.lost.into_iter().map(|lost| (shard.shard, lost)));
-        }
+        self.note_lost(runtime);
     }
 
     fn is_named_lost(&self, shard: ShardId, position: Position) -> bool {
