@@ -58,9 +58,7 @@ fn frames_move_after_a_failure() {
     explore_all("failure and full disk", |policy| Plan {
         failures: 1,
         missing_spares: 2,
-        sync_wishes: 1,
-        eager: true,
-        ..plan(policy, &[2, 1, 1])
+        ..plan(policy, &[2, 1])
     });
     explore_all("two failures", |policy| Plan {
         failures: 2,
