@@ -186,10 +186,22 @@ impl<M: StateMachine> Slot<M> {
 
     /// A new life begins with a recovered root.
     pub(crate) fn begin_life(&self, life: Arc<Life<M>>, root: Arc<Root<Entity<M>>>) {
+        self.name_the_lost(&self.life(), life.first);
         // A root of the old life may be ahead of the recovered one only by what was never answered durably.
         self.published.replace(root);
         self.life.store(life);
         self.changed.notify_waiters();
+    }
+
+    /// Under a policy that answers before it syncs, a failed file may end the log in front of what was answered: that is
+    /// never silent. An epoch ends once.
+    pub(crate) fn name_the_lost(&self, life: &Life<M>, log_ends: Lsn) {
+        let lost = LostRange { epoch: life.epoch, first: log_ends, end: life.tenure.answered() };
+        let mut named = self.lost.lock();
+        if lost.first < lost.end && named.iter().all(|known| known.epoch != lost.epoch) {
+            tracing::error!(shard = self.shard.0, ?lost, "answered commands are lost");
+            named.push(lost);
+        }
     }
 
     /// Refuses new commands from now on, unless it does already. What waits in the lane is left there.

@@ -18,7 +18,7 @@ use super::keeper::Keeper;
 use super::preparer::{NoSpare, Preparer};
 use super::shard::frame_payload;
 use super::shard_supervisor::SupervisorMessage;
-use super::slot::{HandedBatch, Life, LostRange, Receipt, Slot, ToWriter};
+use super::slot::{HandedBatch, Life, Receipt, Slot, ToWriter};
 use crate::config::Options;
 use crate::error::{NotExecuted, SubmitError};
 use crate::machine::StateMachine;
@@ -362,7 +362,7 @@ impl<M: StateMachine> WriterState<M> {
                 return Ok(());
             }
             Stop::Sealed => {
-                self.name_the_lost();
+                self.slot.name_the_lost(&self.life, self.life.tenure.durable());
                 for caller in self.life.tenure.revoke().into_iter().flatten() {
                     caller.port.answer(Err(SubmitError::NotExecuted(NotExecuted::Fenced)));
                 }
@@ -371,15 +371,5 @@ impl<M: StateMachine> WriterState<M> {
         }
         tracing::error!(shard = shard.0, ?why, "the WAL writer stops");
         Err(Box::new(Stopped(why)))
-    }
-
-    /// Under a policy that answers before it syncs, a seal may cut off what was answered: that is never silent.
-    fn name_the_lost(&self) {
-        let (first, end) = (self.life.tenure.durable(), self.life.tenure.answered());
-        if first < end {
-            let lost = LostRange { epoch: self.life.epoch, first, end };
-            tracing::error!(shard = self.slot.shard.0, ?lost, "answered commands are lost");
-            self.slot.lost.lock().push(lost);
-        }
     }
 }

@@ -16,7 +16,7 @@ const LANES: usize = 4;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Digest([u64; LANES]);
 
-/// The digest of everything in a view that has not expired at `now`. Takes about 0.3 µs an entry: not for an async task.
+/// The digest of everything in a view that has not expired at `now`. Takes about 0.3 microseconds an entry: not for an async task.
 ///
 /// Two views have the same digest at the same `now` if they show the same keys with the same values and expiries, however
 /// many shards they have.

@@ -52,6 +52,7 @@ pub struct Txn<'a, E> {
 
 impl<'a, E> Txn<'a, E> {
     /// A transaction that has done nothing yet.
+    #[doc(hidden)]
     pub fn new(
         map: &'a mut Map<E>,
         hasher: &'a KeyHasher,
@@ -131,12 +132,14 @@ impl<'a, E> Txn<'a, E> {
     }
 
     /// Memory that the shard takes before this command, as accounted.
-    pub(crate) fn bytes_before(&self) -> u64 {
+    #[doc(hidden)]
+    pub fn bytes_before(&self) -> u64 {
         self.map.bytes() as u64
     }
 
     /// How much more memory the shard takes once the writes have landed; negative if it takes less.
-    pub(crate) fn growth(&self) -> i64 {
+    #[doc(hidden)]
+    pub fn growth(&self) -> i64 {
         let before = |write: &Write<E>| {
             let entry = self.map.entry(write.hash, &write.key).filter(|_| !self.cleared);
             entry.map_or(0, |entry| entry.bytes()) as i64
@@ -150,7 +153,8 @@ impl<'a, E> Txn<'a, E> {
     }
 
     /// Lands the writes. Returns the map that was cleared, if one was: it may be large, and is the reaper's to drop.
-    pub(crate) fn land(self) -> Option<Map<E>> {
+    #[doc(hidden)]
+    pub fn land(self) -> Option<Map<E>> {
         let cleared = self.cleared.then(|| std::mem::take(self.map));
         for write in self.scratch.writes.drain(..) {
             match write.value {

@@ -53,6 +53,8 @@ pub async fn serve(
 }
 
 async fn admit(mut socket: TcpStream, shared: &Arc<Shared>, connections: &mut JoinSet<()>) {
+    // Those that have ended give their places back first.
+    while connections.try_join_next().is_some() {}
     let counters = &shared.counters;
     let id = counters.connections.fetch_add(1, Ordering::Relaxed) + 1;
     if connections.len() >= shared.settings.connections_max {

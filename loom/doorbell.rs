@@ -1,0 +1,193 @@
+//! The doorbell of a lane: a push against a drain, a death and a restart.
+//!
+//! In scope: lost wake-ups, a flood of them, wake-ups that a dead actor has taken with it, and an old incarnation whose
+//! last turn overlaps with the next one. A model that ends shows that no wake-up was lost. Not modelled: flume.
+//! The end of a lane is in `shutdown.rs`.
+
+use loom::sync::atomic::{AtomicU8, Ordering};
+use loom::thread;
+use mainstay::sync::Arc;
+use mainstay::sync::doorbell::{Doorbell, Ring};
+
+use crate::support::{Lane, Mailbox, Message, bounded, unbounded};
+
+type Items = Lane<u8>;
+
+fn drain(lane: &Items, taken: &mut Vec<u8>) {
+    taken.extend(std::iter::from_fn(|| lane.pop()));
+}
+
+fn pushes_against_drains(turn: fn(&Items, &mut Vec<u8>)) {
+    bounded(3, move || {
+        let (lane, mailbox) = (Arc::new(Items::new()), Arc::new(Mailbox::new()));
+        *lane.wake.lock() = Some(Arc::clone(&mailbox));
+        let push = |item| {
+            let lane = Arc::clone(&lane);
+            thread::spawn(move || {
+                lane.push_quietly(item);
+                assert!(lane.ring());
+            })
+        };
+        let threads = [push(1), push(2)];
+        let mut taken = Vec::new();
+        while taken.len() < 2 {
+            assert_eq!(mailbox.receive(), Some(Message::Drain));
+            assert_eq!(mailbox.len(), 0, "two wake-ups at once");
+            turn(&lane, &mut taken);
+        }
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
+/// Two pushes against drains: every push is drained, with at most one `Drain` on its way (bounded). Guards F37.
+#[test]
+fn no_push_is_left_behind() {
+    pushes_against_drains(|lane, taken| {
+        lane.clear();
+        drain(lane, taken);
+    });
+}
+
+/// The twin drains, then clears.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn twin_drain_before_clear() {
+    pushes_against_drains(|lane, taken| {
+        drain(lane, taken);
+        lane.clear();
+    });
+}
+
+/// Two rings at once: one of them wakes. Guards F57.
+#[test]
+fn one_ring_is_the_first() {
+    unbounded(|| {
+        let bell = Arc::new(Doorbell::new());
+        let other = thread::spawn({
+            let bell = Arc::clone(&bell);
+            move || bell.ring()
+        });
+        let rings = [bell.ring(), other.join().unwrap()];
+        assert_eq!(rings.iter().filter(|ring| **ring == Ring::First).count(), 1, "who wakes?");
+    });
+}
+
+/// The twin loads, then stores.
+#[test]
+#[should_panic(expected = "who wakes?")]
+fn twin_load_then_store() {
+    fn ring(bell: &AtomicU8) -> Ring {
+        if bell.load(Ordering::Acquire) == 1 {
+            return Ring::Already;
+        }
+        bell.store(1, Ordering::Release);
+        Ring::First
+    }
+    unbounded(|| {
+        let bell = Arc::new(AtomicU8::new(0));
+        let other = thread::spawn({
+            let bell = Arc::clone(&bell);
+            move || ring(&bell)
+        });
+        let rings = [ring(&bell), other.join().unwrap()];
+        assert_eq!(rings.iter().filter(|ring| **ring == Ring::First).count(), 1, "who wakes?");
+    });
+}
+
+fn a_push_against_a_restart(attach: fn(&Items, &Arc<Mailbox<Message>>)) {
+    bounded(3, move || {
+        let lane = Arc::new(Items::new());
+        let (old, new) = (Arc::new(Mailbox::new()), Arc::new(Mailbox::new()));
+        *lane.wake.lock() = Some(Arc::clone(&old));
+        let pusher = thread::spawn({
+            let lane = Arc::clone(&lane);
+            move || {
+                lane.push_quietly(1);
+                assert!(lane.ring());
+            }
+        });
+        let first_life = thread::spawn({
+            let (lane, old) = (Arc::clone(&lane), Arc::clone(&old));
+            move || {
+                let mut taken = Vec::new();
+                if old.receive().is_some() {
+                    lane.clear();
+                    drain(&lane, &mut taken);
+                }
+                taken.len()
+            }
+        });
+        old.die();
+        attach(&lane, &new);
+        let mut taken = Vec::new();
+        if first_life.join().unwrap() == 0 {
+            while taken.is_empty() {
+                assert_eq!(new.receive(), Some(Message::Drain));
+                lane.clear();
+                drain(&lane, &mut taken);
+            }
+        }
+        pusher.join().unwrap();
+    });
+}
+
+/// A push against a death that takes the wake-up with it, and a restart (bounded). Guards F33, F37.
+#[test]
+fn what_waits_survives_a_restart() {
+    a_push_against_a_restart(|lane, mailbox| lane.attach(Arc::clone(mailbox)));
+}
+
+/// The twin trusts the bell: it wakes itself only if nobody has rung.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn twin_attach_trusts_the_bell() {
+    a_push_against_a_restart(|lane, mailbox| {
+        *lane.wake.lock() = Some(Arc::clone(mailbox));
+        let _ = lane.ring();
+    });
+}
+
+/// An old life, revoked in the middle of its last turn, finds no room in the log and puts a command back.
+fn a_late_put_back_against_a_restart(put_back: fn(&Items, &Doorbell)) {
+    unbounded(move || {
+        let (lane, log) = (Arc::new(Items::new()), Arc::new(Doorbell::new()));
+        lane.push_quietly(1);
+        let last_turn = thread::spawn({
+            let (lane, log) = (Arc::clone(&lane), Arc::clone(&log));
+            move || put_back(&lane, &log)
+        });
+        log.close();
+        let mailbox = Arc::new(Mailbox::new());
+        lane.attach(Arc::clone(&mailbox));
+        let mut taken = Vec::new();
+        while taken.is_empty() {
+            assert_eq!(mailbox.receive(), Some(Message::Drain));
+            lane.clear();
+            drain(&lane, &mut taken);
+        }
+        last_turn.join().unwrap();
+    });
+}
+
+/// A command that a revoked life puts back against the first drain of the next one. Guards F33.
+#[test]
+fn what_is_put_back_late_is_found() {
+    a_late_put_back_against_a_restart(|lane, log| {
+        let Some(item) = lane.pop() else { return };
+        lane.put_back(item);
+        if log.ring() == Ring::Closed {
+            assert!(lane.ring());
+        }
+    });
+}
+
+/// The twin relies on its own writer to be woken again.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn twin_put_back_without_a_ring() {
+    a_late_put_back_against_a_restart(|lane, log| {
+        let Some(item) = lane.pop() else { return };
+        lane.put_back(item);
+        let _ = log.ring();
+    });
+}

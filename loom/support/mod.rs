@@ -1,0 +1,52 @@
+//! Stand-ins for what loom cannot see, and how a model is run.
+
+mod caller;
+mod lane;
+mod mailbox;
+mod signal;
+
+pub use caller::wait;
+pub use lane::Lane;
+pub use mailbox::Mailbox;
+pub use signal::Signal;
+
+use mainstay::model::{Epoch, Lsn, Position};
+use mainstay::sync::published::Positioned;
+
+/// What an actor's mailbox holds here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    Drain,
+    Finish,
+}
+
+/// A root is where it ends.
+#[derive(Debug)]
+pub struct Root(pub Position);
+
+impl Positioned for Root {
+    fn end(&self) -> Position {
+        self.0
+    }
+}
+
+pub fn position(epoch: u64, lsn: u64) -> Position {
+    Position { epoch: Epoch(epoch), lsn: Lsn(lsn) }
+}
+
+/// Explores every interleaving.
+pub fn unbounded(model: impl Fn() + Sync + Send + 'static) {
+    run(None, model);
+}
+
+/// Explores every interleaving with at most so many preemptions.
+pub fn bounded(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    run(Some(preemptions), model);
+}
+
+fn run(preemptions: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(preemptions);
+    builder.max_branches = 10_000;
+    builder.check(model);
+}

@@ -1,0 +1,198 @@
+//! The example server as a process of its own, and a client that sees every byte.
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+/// Longer than anything here takes, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running server. Dropping it kills it.
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+/// The example, which `cargo test` builds beside the tests.
+fn binary() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.parent().unwrap().parent().unwrap().join("examples/resp_server");
+    assert!(path.exists(), "{}: run `cargo build --example resp_server` first", path.display());
+    path
+}
+
+fn command(dir: &Path, flags: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.arg("--dir").arg(dir).args(flags);
+    if !flags.contains(&"--port") {
+        command.args(["--port", "0"]);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A directory on the real disk, not in memory.
+pub fn directory() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// Runs a server that must not come up: its exit code and what it says.
+pub fn refused(dir: &Path, flags: &[&str]) -> (Option<i32>, String) {
+    let Output { status, stdout, stderr } = command(dir, flags).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&stdout), "");
+    (status.code(), String::from_utf8_lossy(&stderr).into_owned())
+}
+
+impl Server {
+    /// Starts a server on a port of its own and waits until it serves.
+    pub fn start(dir: &Path, flags: &[&str]) -> Self {
+        match Self::try_start(dir, flags) {
+            Ok(server) => server,
+            Err((status, said)) => panic!("{status}: {said}"),
+        }
+    }
+
+    fn try_start(dir: &Path, flags: &[&str]) -> Result<Self, (ExitStatus, String)> {
+        let mut child = command(dir, flags).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        match line.strip_prefix("ready ") {
+            Some(address) => Ok(Self { child, address: address.trim_end().parse().unwrap() }),
+            None => {
+                let mut said = String::new();
+                child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+                Err((child.wait().unwrap(), said))
+            }
+        }
+    }
+
+    /// Starts a server and does not wait for it.
+    pub fn spawn_only(dir: &Path, flags: &[&str]) -> Child {
+        command(dir, flags).spawn().unwrap()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn connect(&self) -> Raw {
+        Raw::connect(self.address)
+    }
+
+    /// `SIGKILL`, and waits until the process is gone.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends a signal by its name and waits for the end.
+    pub fn signal(mut self, name: impl AsRef<OsStr>) -> ExitStatus {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").arg("-s").arg(name).arg(id).status().unwrap().success());
+        self.child.wait().unwrap()
+    }
+
+    /// Waits for the end.
+    pub fn wait(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail if the process has ended, which is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A connection, byte by byte.
+pub struct Raw {
+    reader: BufReader<TcpStream>,
+}
+
+impl Raw {
+    pub fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { reader: BufReader::new(stream) }
+    }
+
+    /// Another handle of the connection, to write from another thread.
+    pub fn writer(&self) -> TcpStream {
+        self.reader.get_ref().try_clone().unwrap()
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.reader.get_mut().write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// The next bytes have to be these.
+    pub fn expect(&mut self, expected: impl AsRef<[u8]>) {
+        let expected = expected.as_ref();
+        let mut found = vec![0; expected.len()];
+        let mut length = 0;
+        while length < found.len() && found[..length] == expected[..length] {
+            match self.reader.read(&mut found[length..]).unwrap() {
+                0 => break,
+                read => length += read,
+            }
+        }
+        let found = found[..length].escape_ascii().to_string();
+        assert_eq!(found, expected.escape_ascii().to_string());
+    }
+
+    /// Sends a request as a line and expects a reply.
+    pub fn line(&mut self, request: &str, reply: &str) {
+        self.send(format!("{request}\r\n"));
+        self.expect(format!("{reply}\r\n"));
+    }
+
+    /// Nothing follows.
+    pub fn expect_end(&mut self) {
+        let mut rest = Vec::new();
+        // A reset is an end, too: the server may close before it has read everything.
+        let _ = self.reader.read_to_end(&mut rest);
+        assert_eq!(rest.escape_ascii().to_string(), "");
+    }
+
+    /// One line of a reply without its end; `None` when the connection has ended, even within the line.
+    pub fn read_line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        match self.reader.read_line(&mut line) {
+            Ok(_) => line.strip_suffix("\r\n").map(str::to_owned),
+            Err(_) => None,
+        }
+    }
+
+    /// A string's bytes; `None`: null, or the end.
+    pub fn read_bulk(&mut self) -> Option<Vec<u8>> {
+        let length = self.read_line()?.strip_prefix('$')?.parse().ok()?;
+        let mut bytes = vec![0; length + 2];
+        self.reader.read_exact(&mut bytes).ok()?;
+        bytes.truncate(length);
+        Some(bytes)
+    }
+}
+
+/// A request as clients send it.
+pub fn request(words: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        bytes.extend_from_slice(word);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}
+
+/// A string as the server sends it.
+pub fn bulk(bytes: &[u8]) -> Vec<u8> {
+    [format!("${}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
+}
