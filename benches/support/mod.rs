@@ -123,7 +123,9 @@ pub fn ceiling_group_commit(dir: &Path, tasks: usize, time: Duration) -> Run {
             file.sync_data().unwrap();
             offset = (offset + frame.len() as u64) % (60 << 20);
             frame.clear();
-            replies.drain(..).for_each(|reply| drop(reply.send(())));
+            for reply in replies.drain(..) {
+                let _ = reply.send(());
+            }
         }
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

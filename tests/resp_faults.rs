@@ -1,0 +1,187 @@
+//! The example server over a disk that stalls and fails: what reaches a client is true, and nothing else does.
+//!
+//! The server's modules run inside this test; everything else about them is tested from outside in `resp_client`.
+
+#![cfg(not(loom))]
+#![cfg(unix)]
+
+#[path = "support/resp.rs"]
+mod resp;
+#[path = "../examples/resp_server/server/mod.rs"]
+mod server;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use mainstay::kv::Kv;
+use mainstay::sim::{Call, FaultKind, Operation, SimDisk};
+use mainstay::{Options, Runtime, SyncPolicy};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use resp::Raw;
+use server::{RequestLimits, Settings};
+
+/// A server in this process. Dropping it has it end by itself.
+struct Local {
+    address: SocketAddr,
+    _stop: oneshot::Sender<()>,
+}
+
+async fn serve(sim: &SimDisk, change: impl FnOnce(&mut Options)) -> Local {
+    let mut options = Options {
+        shards: Some(2),
+        sync_deadline: Duration::from_millis(100),
+        view_deadline: Duration::from_millis(100),
+        ..Options::new("/data")
+    };
+    change(&mut options);
+    let runtime = Runtime::open_on(sim.clone(), Kv, options).await.unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let settings = Settings {
+        address,
+        sync: SyncPolicy::Always,
+        memory_bytes: 0,
+        connections_max: 16,
+        requests: RequestLimits { bytes: 1 << 20, arguments: 100 },
+        reply_bytes_max: 1 << 20,
+    };
+    let (stop, stopped) = oneshot::channel();
+    let stopped = async { drop(stopped.await) };
+    tokio::spawn(server::serve(listener, runtime, settings, stopped));
+    Local { address, _stop: stop }
+}
+
+fn is_log(call: &Call, shard: usize, operation: Operation) -> bool {
+    let path = call.path.to_string_lossy();
+    call.operation == operation && path.contains(&format!("shard-{shard}/wal-"))
+}
+
+/// A key of each shard, found by what `INFO` counts.
+fn keys_by_shard(raw: &mut Raw) -> [String; 2] {
+    let mut keys = [const { None }; 2];
+    for n in 0.. {
+        let key = format!("k{n}");
+        raw.line(&format!("SET {key} 1"), "+OK");
+        let shard = usize::from(!first_shard_has(raw, 1));
+        keys[shard].get_or_insert(key.clone());
+        raw.line(&format!("DEL {key}"), ":1");
+        if let [Some(zero), Some(one)] = &keys {
+            return [zero.clone(), one.clone()];
+        }
+    }
+    unreachable!("every key has a shard")
+}
+
+fn first_shard_has(raw: &mut Raw, count: u64) -> bool {
+    raw.send("INFO mainstay\r\n");
+    let info = String::from_utf8(raw.read_bulk().unwrap()).unwrap();
+    let line = info.lines().find(|line| line.starts_with("shard0:")).unwrap();
+    line.ends_with(&format!("keys={count}"))
+}
+
+/// Guards F2, F3: an outcome that is not known is not told. The connection ends after the replies before it, also if
+/// what comes behind was certainly executed or certainly not.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unconfirmed_command_is_never_answered() {
+    let sim = SimDisk::new(1);
+    let local = serve(&sim, |_| {}).await;
+    let address = local.address;
+    let test = tokio::task::spawn_blocking(move || {
+        let mut raw = Raw::connect(address);
+        let [zero, one] = keys_by_shard(&mut raw);
+        let stall = sim.stall(|call| is_log(call, 1, Operation::Sync));
+        raw.send(format!(
+            "SET {zero} a\r\nGET none\r\nSET {one} b\r\nSET {zero} c\r\nPING\r\nBOGUS\r\n"
+        ));
+        raw.expect("+OK\r\n$-1\r\n");
+        raw.expect_end();
+        // The other shard goes on; of this one nothing can be read that may not be there after a crash.
+        let mut raw = Raw::connect(address);
+        raw.line(&format!("GET {zero}"), "$1\r\nc");
+        raw.line(&format!("MSET {zero} d {zero} e"), "+OK");
+        raw.line(&format!("GET {one}"), "$-1");
+        raw.send(format!("MSET {zero} f {one} f\r\nPING\r\n"));
+        raw.expect_end();
+        stall.release();
+        let mut raw = Raw::connect(address);
+        raw.line(&format!("SET {one} g GET"), "$1\r\nf");
+        raw.line(&format!("GET {zero}"), "$1\r\nf");
+    });
+    test.await.unwrap();
+}
+
+/// Guards F57: what a stalled shard does not take up is certainly not executed, and that is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_lane_is_busy() {
+    let sim = SimDisk::new(2);
+    let local = serve(&sim, |options| {
+        options.shards = Some(1);
+        options.lane_commands = 1;
+        options.submit_deadline = Duration::from_millis(20);
+        options.sync_deadline = Duration::from_secs(60);
+    })
+    .await;
+    let address = local.address;
+    let test = tokio::task::spawn_blocking(move || {
+        let mut first = Raw::connect(address);
+        first.line("SET a 1", "+OK");
+        let stall = sim.stall(|call| is_log(call, 0, Operation::Sync));
+        first.send("SET a 2\r\n");
+        stall.wait_until_stalled();
+        let mut second = Raw::connect(address);
+        second.line("SET a 3", "-BUSY the shard did not take it up in time");
+        second.line("GET a", "$1\r\n1");
+        stall.release();
+        first.expect("+OK\r\n");
+        second.line("GET a", "$1\r\n2");
+    });
+    test.await.unwrap();
+}
+
+/// Guards F41: a shard that lost its disk says so; what it has is still read, and others do not notice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_without_a_disk_is_fenced() {
+    let sim = SimDisk::new(3);
+    let local = serve(&sim, |options| options.restarts.restarts = 0).await;
+    let address = local.address;
+    let test = tokio::task::spawn_blocking(move || {
+        let mut raw = Raw::connect(address);
+        let [zero, one] = keys_by_shard(&mut raw);
+        raw.line(&format!("MSET {zero} a {one} a"), "+OK");
+        sim.fail_when(|call| {
+            let breaks = [Operation::Sync, Operation::Write].into_iter();
+            breaks
+                .map(|operation| is_log(call, 1, operation))
+                .any(|is| is)
+                .then_some(FaultKind::ErrorForEver)
+        });
+        raw.send(format!("SET {one} b\r\n"));
+        // The first to notice may be told that it is certainly not executed, or nothing.
+        let said = raw.read_line();
+        assert!(said.is_none_or(|said| said == "-FENCED not executed: the shard is fenced"
+            || said == "-FENCED the shard is fenced"));
+        let mut raw = Raw::connect(address);
+        while {
+            raw.send(format!("SET {one} c\r\n"));
+            match raw.read_line() {
+                Some(said) => said != "-FENCED the shard is fenced",
+                None => {
+                    raw = Raw::connect(address);
+                    true
+                }
+            }
+        } {}
+        raw.line(&format!("SET {zero} b"), "+OK");
+        raw.line(&format!("MSET {zero} c {one} c"), "-FENCED the shard is fenced");
+        raw.line(&format!("MGET {zero} {one}"), "*2\r\n$1\r\nc\r\n$1\r\na");
+        raw.send("INFO mainstay\r\n");
+        let info = String::from_utf8(raw.read_bulk().unwrap()).unwrap();
+        assert!(
+            info.contains("fenced_shards:1\r\n") && info.contains("shard1:status=fenced,"),
+            "{info}"
+        );
+    });
+    test.await.unwrap();
+}
