@@ -3,14 +3,11 @@
 //! In scope: who decides, that there is one answer and that the caller hears of it. Not modelled: tokio's scheduler; a
 //! caller is a thread that sleeps between polls. Who takes an accepted port is in `commit.rs`.
 
-use std::collections::VecDeque;
-
-use loom::sync::{Condvar, Mutex};
-use loom::thread;
+use loom::sync::Mutex;
 use mainstay::sync::Arc;
 use mainstay::sync::claim::{Answer, Withdrawal, claim};
 
-use crate::support::{position, unbounded, wait};
+use crate::support::{Watched, position, spawn, unbounded, wait};
 
 /// The caller's deadline against the shard: withdrawn or accepted, never both, and an accepted one is answered.
 /// Guards F3, F59.
@@ -18,7 +15,7 @@ use crate::support::{position, unbounded, wait};
 fn withdrawn_or_accepted() {
     unbounded(|| {
         let (mut ticket, port) = claim::<u8>();
-        let shard = thread::spawn(move || {
+        let shard = spawn(move || {
             let accepted = port.accept(position(1, 1));
             if accepted {
                 port.answer(7);
@@ -37,7 +34,7 @@ fn withdrawn_or_accepted() {
                 false
             }
         };
-        assert_ne!(withdrawn, shard.join().unwrap(), "withdrawn and applied");
+        assert_ne!(withdrawn, shard.join(), "withdrawn and applied");
     });
 }
 
@@ -54,12 +51,12 @@ fn twin_look_then_decide() {
     }
     unbounded(|| {
         let phase = Arc::new(Mutex::new(0));
-        let shard = thread::spawn({
+        let shard = spawn({
             let phase = Arc::clone(&phase);
             move || decide(&phase, 2)
         });
         let withdrawn = decide(&phase, 1);
-        assert_ne!(withdrawn, shard.join().unwrap(), "withdrawn and applied");
+        assert_ne!(withdrawn, shard.join(), "withdrawn and applied");
     });
 }
 
@@ -69,7 +66,7 @@ fn a_sleeping_caller_is_woken() {
     for answers in [true, false] {
         unbounded(move || {
             let (mut ticket, port) = claim::<u8>();
-            let shard = thread::spawn(move || {
+            let shard = spawn(move || {
                 assert!(port.accept(position(1, 1)));
                 if answers {
                     port.answer(7);
@@ -80,39 +77,34 @@ fn a_sleeping_caller_is_woken() {
                 false => Answer::Abandoned(Some(position(1, 1))),
             };
             assert_eq!(wait(&mut ticket), expected);
-            shard.join().unwrap();
+            shard.join();
         });
     }
 }
 
 /// The twin looks for the answer first and leaves word where it sleeps afterwards.
 #[test]
-#[should_panic(expected = "deadlock")]
+#[should_panic(expected = "nobody is left to wake it")]
 fn twin_look_then_leave_word() {
     unbounded(|| {
-        let shared = Arc::new((Mutex::new(None), Mutex::new(VecDeque::new())));
-        let shard = thread::spawn({
+        let shared = Arc::new((Mutex::new(None), Mutex::new(None::<Arc<Watched<bool>>>)));
+        let shard = spawn({
             let shared = Arc::clone(&shared);
             move || {
                 *shared.0.lock().unwrap() = Some(7);
-                let sleeper: Option<Arc<(Mutex<bool>, Condvar)>> =
-                    shared.1.lock().unwrap().pop_front();
+                let sleeper = shared.1.lock().unwrap().take();
                 if let Some(bed) = sleeper {
-                    *bed.0.lock().unwrap() = true;
-                    bed.1.notify_one();
+                    bed.change(|awake| *awake = true);
                 }
             }
         });
         let answer = *shared.0.lock().unwrap();
         if answer.is_none() {
-            let bed = Arc::new((Mutex::new(false), Condvar::new()));
-            shared.1.lock().unwrap().push_back(Arc::clone(&bed));
-            let mut awake = bed.0.lock().unwrap();
-            while !*awake {
-                awake = bed.1.wait(awake).unwrap();
-            }
+            let bed = Arc::new(Watched::new(false));
+            *shared.1.lock().unwrap() = Some(Arc::clone(&bed));
+            bed.wait(|awake| awake.then_some(()));
         }
-        shard.join().unwrap();
+        shard.join();
     });
 }
 
@@ -121,10 +113,10 @@ fn twin_look_then_leave_word() {
 fn a_dropped_ticket_withdraws() {
     unbounded(|| {
         let (ticket, port) = claim::<u8>();
-        let caller = thread::spawn(move || drop(ticket));
+        let caller = spawn(move || drop(ticket));
         let accepted = port.accept(position(1, 1));
         assert!(!accepted || !port.accept(position(1, 2)), "accepted twice");
         port.answer(7);
-        caller.join().unwrap();
+        caller.join();
     });
 }

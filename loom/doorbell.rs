@@ -5,11 +5,10 @@
 //! The end of a lane is in `shutdown.rs`.
 
 use loom::sync::atomic::{AtomicU8, Ordering};
-use loom::thread;
 use mainstay::sync::Arc;
 use mainstay::sync::doorbell::{Doorbell, Ring};
 
-use crate::support::{Lane, Mailbox, Message, bounded, unbounded};
+use crate::support::{Lane, Mailbox, Message, bounded, spawn, unbounded};
 
 type Items = Lane<u8>;
 
@@ -23,7 +22,7 @@ fn pushes_against_drains(turn: fn(&Items, &mut Vec<u8>)) {
         *lane.wake.lock() = Some(Arc::clone(&mailbox));
         let push = |item| {
             let lane = Arc::clone(&lane);
-            thread::spawn(move || {
+            spawn(move || {
                 lane.push_quietly(item);
                 assert!(lane.ring());
             })
@@ -35,7 +34,7 @@ fn pushes_against_drains(turn: fn(&Items, &mut Vec<u8>)) {
             assert_eq!(mailbox.len(), 0, "two wake-ups at once");
             turn(&lane, &mut taken);
         }
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        threads.into_iter().for_each(|thread| thread.join());
     });
 }
 
@@ -50,7 +49,7 @@ fn no_push_is_left_behind() {
 
 /// The twin drains, then clears.
 #[test]
-#[should_panic(expected = "deadlock")]
+#[should_panic(expected = "nobody is left to wake it")]
 fn twin_drain_before_clear() {
     pushes_against_drains(|lane, taken| {
         drain(lane, taken);
@@ -63,11 +62,11 @@ fn twin_drain_before_clear() {
 fn one_ring_is_the_first() {
     unbounded(|| {
         let bell = Arc::new(Doorbell::new());
-        let other = thread::spawn({
+        let other = spawn({
             let bell = Arc::clone(&bell);
             move || bell.ring()
         });
-        let rings = [bell.ring(), other.join().unwrap()];
+        let rings = [bell.ring(), other.join()];
         assert_eq!(rings.iter().filter(|ring| **ring == Ring::First).count(), 1, "who wakes?");
     });
 }
@@ -85,11 +84,11 @@ fn twin_load_then_store() {
     }
     unbounded(|| {
         let bell = Arc::new(AtomicU8::new(0));
-        let other = thread::spawn({
+        let other = spawn({
             let bell = Arc::clone(&bell);
             move || ring(&bell)
         });
-        let rings = [ring(&bell), other.join().unwrap()];
+        let rings = [ring(&bell), other.join()];
         assert_eq!(rings.iter().filter(|ring| **ring == Ring::First).count(), 1, "who wakes?");
     });
 }
@@ -99,14 +98,14 @@ fn a_push_against_a_restart(attach: fn(&Items, &Arc<Mailbox<Message>>)) {
         let lane = Arc::new(Items::new());
         let (old, new) = (Arc::new(Mailbox::new()), Arc::new(Mailbox::new()));
         *lane.wake.lock() = Some(Arc::clone(&old));
-        let pusher = thread::spawn({
+        let pusher = spawn({
             let lane = Arc::clone(&lane);
             move || {
                 lane.push_quietly(1);
                 assert!(lane.ring());
             }
         });
-        let first_life = thread::spawn({
+        let first_life = spawn({
             let (lane, old) = (Arc::clone(&lane), Arc::clone(&old));
             move || {
                 let mut taken = Vec::new();
@@ -120,14 +119,14 @@ fn a_push_against_a_restart(attach: fn(&Items, &Arc<Mailbox<Message>>)) {
         old.die();
         attach(&lane, &new);
         let mut taken = Vec::new();
-        if first_life.join().unwrap() == 0 {
+        if first_life.join() == 0 {
             while taken.is_empty() {
                 assert_eq!(new.receive(), Some(Message::Drain));
                 lane.clear();
                 drain(&lane, &mut taken);
             }
         }
-        pusher.join().unwrap();
+        pusher.join();
     });
 }
 
@@ -139,7 +138,7 @@ fn what_waits_survives_a_restart() {
 
 /// The twin trusts the bell: it wakes itself only if nobody has rung.
 #[test]
-#[should_panic(expected = "deadlock")]
+#[should_panic(expected = "nobody is left to wake it")]
 fn twin_attach_trusts_the_bell() {
     a_push_against_a_restart(|lane, mailbox| {
         *lane.wake.lock() = Some(Arc::clone(mailbox));
@@ -152,7 +151,7 @@ fn a_late_put_back_against_a_restart(put_back: fn(&Items, &Doorbell)) {
     unbounded(move || {
         let (lane, log) = (Arc::new(Items::new()), Arc::new(Doorbell::new()));
         lane.push_quietly(1);
-        let last_turn = thread::spawn({
+        let last_turn = spawn({
             let (lane, log) = (Arc::clone(&lane), Arc::clone(&log));
             move || put_back(&lane, &log)
         });
@@ -165,7 +164,7 @@ fn a_late_put_back_against_a_restart(put_back: fn(&Items, &Doorbell)) {
             lane.clear();
             drain(&lane, &mut taken);
         }
-        last_turn.join().unwrap();
+        last_turn.join();
     });
 }
 
@@ -183,7 +182,7 @@ fn what_is_put_back_late_is_found() {
 
 /// The twin relies on its own writer to be woken again.
 #[test]
-#[should_panic(expected = "deadlock")]
+#[should_panic(expected = "nobody is left to wake it")]
 fn twin_put_back_without_a_ring() {
     a_late_put_back_against_a_restart(|lane, log| {
         let Some(item) = lane.pop() else { return };

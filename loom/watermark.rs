@@ -3,25 +3,24 @@
 //! In scope: one raise against a reader; two raises at once. Not modelled: more than one watermark (`published.rs`).
 
 use loom::sync::atomic::{AtomicU64, Ordering};
-use loom::thread;
 use mainstay::model::Lsn;
 use mainstay::sync::Arc;
 use mainstay::sync::watermark::Watermark;
 
-use crate::support::unbounded;
+use crate::support::{spawn, unbounded};
 
 /// A log's content, written without any ordering of its own.
 fn raise_against_read(write: fn(&AtomicU64, &Watermark)) {
     unbounded(move || {
         let shared = Arc::new((AtomicU64::new(0), Watermark::new(Lsn(1))));
-        let writer = thread::spawn({
+        let writer = spawn({
             let shared = Arc::clone(&shared);
             move || write(&shared.0, &shared.1)
         });
         if shared.1.get() == Lsn(2) {
             assert_eq!(shared.0.load(Ordering::Relaxed), 7, "raised ahead of what it covers");
         }
-        writer.join().unwrap();
+        writer.join();
     });
 }
 
@@ -51,12 +50,12 @@ fn it_never_goes_back() {
         let watermark = Arc::new(Watermark::new(Lsn(1)));
         let raise = |to| {
             let watermark = Arc::clone(&watermark);
-            thread::spawn(move || watermark.raise(Lsn(to)))
+            spawn(move || watermark.raise(Lsn(to)))
         };
         let threads = [raise(2), raise(3)];
         let (first, second) = (watermark.get(), watermark.get());
         assert!(first <= second, "it went back");
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        threads.into_iter().for_each(|thread| thread.join());
         assert_eq!(watermark.get(), Lsn(3));
     });
 }
@@ -69,7 +68,7 @@ fn twin_load_then_store() {
         let watermark = Arc::new(AtomicU64::new(1));
         let raise = |to| {
             let watermark = Arc::clone(&watermark);
-            thread::spawn(move || {
+            spawn(move || {
                 if watermark.load(Ordering::Acquire) < to {
                     watermark.store(to, Ordering::Release);
                 }
@@ -79,6 +78,6 @@ fn twin_load_then_store() {
         let (first, second) =
             (watermark.load(Ordering::Acquire), watermark.load(Ordering::Acquire));
         assert!(first <= second, "it went back");
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        threads.into_iter().for_each(|thread| thread.join());
     });
 }

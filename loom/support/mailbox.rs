@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use loom::sync::{Condvar, Mutex};
+use super::Watched;
 
 #[derive(Debug)]
 struct State<T> {
@@ -15,51 +15,41 @@ struct State<T> {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Mailbox<T> {
-    state: Mutex<State<T>>,
-    arrived: Condvar,
-}
+pub struct Mailbox<T>(Watched<State<T>>);
 
 impl<T> Mailbox<T> {
     pub fn new() -> Self {
-        let state = State { waiting: VecDeque::new(), dead: false };
-        Self { state: Mutex::new(state), arrived: Condvar::new() }
+        Self(Watched::new(State { waiting: VecDeque::new(), dead: false }))
     }
 
     /// Gives the message back if nobody will ever read it.
     pub fn send(&self, message: T) -> Result<(), T> {
-        let mut state = self.state.lock().unwrap();
-        if state.dead {
-            return Err(message);
-        }
-        state.waiting.push_back(message);
-        self.arrived.notify_one();
-        Ok(())
+        self.0.change(|state| {
+            if state.dead {
+                return Err(message);
+            }
+            state.waiting.push_back(message);
+            Ok(())
+        })
     }
 
     /// Waits for a message; `None` once the actor is stopped.
     pub fn receive(&self) -> Option<T> {
-        let mut state = self.state.lock().unwrap();
-        while state.waiting.is_empty() && !state.dead {
-            state = self.arrived.wait(state).unwrap();
-        }
-        state.waiting.pop_front()
-    }
-
-    /// Takes a message if there is one.
-    pub fn try_receive(&self) -> Option<T> {
-        self.state.lock().unwrap().waiting.pop_front()
+        self.0.wait(|state| match state.waiting.pop_front() {
+            None if !state.dead => None,
+            next => Some(next),
+        })
     }
 
     /// Stops or kills the actor: what waits is dropped.
     pub fn die(&self) {
-        let mut state = self.state.lock().unwrap();
-        state.dead = true;
-        state.waiting.clear();
-        self.arrived.notify_all();
+        self.0.change(|state| {
+            state.dead = true;
+            state.waiting.clear();
+        });
     }
 
     pub fn len(&self) -> usize {
-        self.state.lock().unwrap().waiting.len()
+        self.0.with(|state| state.waiting.len())
     }
 }

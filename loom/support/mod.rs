@@ -4,11 +4,13 @@ mod caller;
 mod lane;
 mod mailbox;
 mod signal;
+mod watch;
 
 pub use caller::wait;
 pub use lane::Lane;
 pub use mailbox::Mailbox;
 pub use signal::Signal;
+pub use watch::{Thread, Watched, spawn};
 
 use mainstay::model::{Epoch, Lsn, Position};
 use mainstay::sync::published::Positioned;
@@ -48,5 +50,8 @@ fn run(preemptions: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(preemptions);
     builder.max_branches = 10_000;
-    builder.check(model);
+    builder.check(move || {
+        watch::begin();
+        model();
+    });
 }

@@ -1,13 +1,10 @@
 //! A stand-in for `tokio::sync::Notify` as it is used here: enable, look, then wait for whatever comes after the enable.
 
-use loom::sync::{Condvar, Mutex};
+use super::Watched;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Signal {
-    count: Mutex<u64>,
-    raised: Condvar,
-}
+pub struct Signal(Watched<u64>);
 
 /// What [`Signal::enable`] has seen.
 #[derive(Debug)]
@@ -15,22 +12,18 @@ pub struct Enabled(u64);
 
 impl Signal {
     pub fn new() -> Self {
-        Self { count: Mutex::new(0), raised: Condvar::new() }
+        Self(Watched::new(0))
     }
 
     pub fn notify_waiters(&self) {
-        *self.count.lock().unwrap() += 1;
-        self.raised.notify_all();
+        self.0.change(|count| *count += 1);
     }
 
     pub fn enable(&self) -> Enabled {
-        Enabled(*self.count.lock().unwrap())
+        Enabled(self.0.with(|count| *count))
     }
 
-    pub fn wait(&self, enabled: Enabled) {
-        let mut count = self.count.lock().unwrap();
-        while *count == enabled.0 {
-            count = self.raised.wait(count).unwrap();
-        }
+    pub fn wait(&self, enabled: &Enabled) {
+        self.0.wait(|count| (*count != enabled.0).then_some(()));
     }
 }

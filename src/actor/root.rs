@@ -3,35 +3,26 @@
 //! It feeds [`protocol::shutdown`](crate::protocol::shutdown) and carries out what that says. Data does not pass through
 //! it: a [`Runtime`] reaches the shards' lanes directly, and what [`RootMessage`] offers is a convenience for actors.
 
+mod message;
+mod starting;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use ractor::thread_local::{ThreadLocalActor, ThreadLocalActorSpawner};
+pub use message::{Internal, RootMessage};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use starting::Starting;
 
-use super::clock::Clock;
-use super::credits::Credits;
-use super::keeper::Keeper;
-use super::manifest_keeper::{KeeperArguments, KeeperMessage, ManifestKeeper};
-use super::opening::{self, Opened};
-use super::replay::Replayed;
-use super::shard_supervisor::{
-    Commons, ShardSupervisor, SupervisorArguments, SupervisorMessage, next_life,
-};
-use super::slot::{Answer, Entity, Slot};
-use super::{process_unique_name, reaper};
+use super::manifest_keeper::KeeperMessage;
+use super::shard_supervisor::SupervisorMessage;
+use super::{opening, process_unique_name};
 use crate::config::Options;
-use crate::error::{DurableError, NotExecuted, OpenError, ShutdownError};
+use crate::error::{NotExecuted, ShutdownError};
 use crate::machine::StateMachine;
-use crate::model::{Edit, EditOutcome, Incarnation, Lsn, Position, ShardId, ShardRecord, Time};
+use crate::model::ShardId;
 use crate::protocol::shutdown::{Effect, Event, Shutdown};
-use crate::runtime::{Outcome, Runtime, Shared, Stats};
-use crate::state::map::Map;
-use crate::state::{Root as State, View};
-use crate::storage::disk::{DirectoryLock, Disk, StandardDisk};
-use crate::storage::layout::Layout;
-use crate::storage::manifest_log;
+use crate::runtime::{Runtime, Shared};
+use crate::storage::disk::{Disk, StandardDisk};
 
 /// The runtime's root, an ordinary ractor actor. [`Runtime::open`] spawns one; an application with supervisors of its
 /// own spawns it linked, and asks it for the [`Runtime`].
@@ -85,73 +76,6 @@ impl<M: StateMachine> RootArguments<M> {
         self
     }
 }
-
-/// What a [`Root`] can be asked: all that a [`Runtime`] offers.
-///
-/// A mailbox has no backpressure, so `Submit` answers `Busy` where [`Runtime::submit`] would wait.
-#[expect(missing_debug_implementations, reason = "commands need not be Debug")]
-#[non_exhaustive]
-pub enum RootMessage<M: StateMachine> {
-    /// A handle for everything else.
-    Runtime(RpcReplyPort<Runtime<M>>),
-    /// See [`Runtime::try_submit`].
-    Submit {
-        /// The command.
-        command: M::Command,
-        /// Its answer.
-        reply: RpcReplyPort<Answer<M>>,
-    },
-    /// See [`Runtime::submit_many`].
-    SubmitMany {
-        /// The commands.
-        commands: Vec<M::Command>,
-        /// Their answers, in order.
-        reply: RpcReplyPort<Vec<Answer<M>>>,
-    },
-    /// See [`Runtime::submit_to`].
-    SubmitTo {
-        /// The shard.
-        shard: ShardId,
-        /// The command.
-        command: M::Command,
-        /// Its answer.
-        reply: RpcReplyPort<Answer<M>>,
-    },
-    /// See [`Runtime::view`].
-    View(RpcReplyPort<View<M::Entity>>),
-    /// See [`Runtime::latest`].
-    Latest(RpcReplyPort<View<M::Entity>>),
-    /// See [`Runtime::outcome`].
-    Outcome {
-        /// The shard.
-        shard: ShardId,
-        /// The position.
-        position: Position,
-        /// What became of it.
-        reply: RpcReplyPort<Outcome>,
-    },
-    /// See [`Runtime::durable`].
-    Durable {
-        /// The shard.
-        shard: ShardId,
-        /// The position.
-        position: Position,
-        /// When it is durable.
-        reply: RpcReplyPort<Result<(), DurableError>>,
-    },
-    /// See [`Runtime::stats`].
-    Stats(RpcReplyPort<Stats>),
-    /// See [`Runtime::shutdown`].
-    Shutdown(RpcReplyPort<Result<(), ShutdownError>>),
-    /// From the actors below.
-    #[doc(hidden)]
-    Internal(Internal),
-}
-
-/// What the actors below tell the root.
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct Internal(pub(crate) Event);
 
 /// The root's state. Opaque.
 pub struct RootState<M: StateMachine> {
@@ -322,159 +246,4 @@ impl<M: StateMachine> Drop for RootState<M> {
             slot.changed.notify_waiters();
         }
     }
-}
-
-/// An opened directory whose actors are being started.
-struct Starting<M: StateMachine> {
-    myself: ActorRef<RootMessage<M>>,
-    name: String,
-    machine: Arc<M>,
-    options: Arc<Options>,
-    disk: Arc<dyn Disk>,
-}
-
-impl<M: StateMachine> Starting<M> {
-    async fn start(self, opened: Opened<Entity<M>>) -> Result<RootState<M>, ActorProcessingErr> {
-        let name = self.name.clone();
-        let Opened { layout, lock, manifest, hasher, shards, report } = opened;
-        let (keeper, keeper_actor) = self.start_keeper(&name, &layout, &lock, manifest).await?;
-        remember_poison(&keeper, &shards).await?;
-        let commons = Arc::new(Commons {
-            reaper: reaper::start(&name),
-            name,
-            machine: Arc::clone(&self.machine),
-            options: Arc::clone(&self.options),
-            hasher,
-            disk: Arc::clone(&self.disk),
-            layout,
-            lock,
-            keeper: keeper.clone(),
-            clock: Clock::start(),
-        });
-        let mut slots = Vec::new();
-        for (shard, replayed) in (0..).map(ShardId).zip(&shards) {
-            slots.push(Arc::new(self.slot(&commons, shard, replayed.as_ref())));
-        }
-        let shared = Arc::new(Shared {
-            slots,
-            machine: self.machine,
-            options: self.options,
-            hasher,
-            keeper,
-            report,
-            root: self.myself.clone(),
-        });
-        let mut state = RootState {
-            core: Shutdown::new(hasher.shards()),
-            shared: Arc::clone(&shared),
-            keeper: keeper_actor,
-            supervisors: Vec::new(),
-            waiting: Vec::new(),
-            deadline: shared.options.shutdown_deadline,
-        };
-        for (slot, replayed) in shared.slots.iter().zip(shards) {
-            let supervisor = match replayed {
-                Some(replayed) => Some(start_shard(&commons, slot, &self.myself, replayed).await?),
-                None => {
-                    slot.close(NotExecuted::Refused);
-                    slot.life().revoke(slot.shard);
-                    state.feed(&self.myself, Event::Lost(slot.shard));
-                    None
-                }
-            };
-            state.supervisors.push(supervisor);
-        }
-        Ok(state)
-    }
-
-    async fn start_keeper(
-        &self,
-        name: &str,
-        layout: &Layout,
-        lock: &Arc<dyn DirectoryLock>,
-        opened: manifest_log::Opened,
-    ) -> Result<(Keeper, ActorRef<KeeperMessage>), ActorProcessingErr> {
-        let published = Arc::new(ArcSwap::from_pointee(opened.manifest.clone()));
-        let arguments = KeeperArguments {
-            disk: Arc::clone(&self.disk),
-            layout: layout.clone(),
-            log: opened.log,
-            manifest: opened.manifest,
-            torn: opened.torn,
-            published: Arc::clone(&published),
-            lock: Arc::clone(lock),
-        };
-        let (actor, _) = ManifestKeeper::spawn_linked(
-            Some(format!("{name}/manifest_keeper")),
-            arguments,
-            self.myself.get_cell(),
-            ThreadLocalActorSpawner::new(),
-        )
-        .await
-        .map_err(failed_to_start)?;
-        Ok((Keeper::new(actor.clone(), published), actor))
-    }
-
-    /// A shard's slot, with its first life and what was recovered published.
-    fn slot(
-        &self,
-        commons: &Commons<M>,
-        shard: ShardId,
-        replayed: Option<&Replayed<Entity<M>>>,
-    ) -> Slot<M> {
-        let (map, first, time) = replayed.map_or_else(
-            || (Map::new(), Lsn::FIRST, Time(0)),
-            |replayed| (replayed.map.clone(), replayed.end, replayed.time),
-        );
-        let manifest = commons.keeper.manifest();
-        let mut life = next_life(&manifest, shard, Incarnation(0), first);
-        if replayed.is_none() {
-            // A refused shard begins no timeline, and what became of the last one is not known.
-            life.epoch = manifest.shard(shard).map_or(life.epoch, ShardRecord::epoch);
-        }
-        let end = Position { epoch: life.epoch, lsn: first };
-        let root = Arc::new(State::new(map, end, time, Arc::clone(&commons.reaper)));
-        let credits = Credits::new(self.options.lane_commands, self.options.lane_bytes);
-        Slot::new(shard, credits, root, life)
-    }
-}
-
-/// Poison that was found now is left out of every later replay too, before anybody sees this one's result.
-async fn remember_poison<E>(
-    keeper: &Keeper,
-    shards: &[Option<Replayed<E>>],
-) -> Result<(), ActorProcessingErr> {
-    for (shard, replayed) in (0..).map(ShardId).zip(shards) {
-        for position in replayed.iter().flat_map(|replayed| &replayed.skipped) {
-            let edit = Edit::Skip { shard, position: *position };
-            if keeper.edit(edit).await != EditOutcome::Committed {
-                return Err("the manifest could not remember skipped commands".into());
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn start_shard<M: StateMachine>(
-    commons: &Arc<Commons<M>>,
-    slot: &Arc<Slot<M>>,
-    root: &ActorRef<RootMessage<M>>,
-    replayed: Replayed<Entity<M>>,
-) -> Result<ActorRef<SupervisorMessage<M>>, ActorProcessingErr> {
-    let name = format!("{}/{}/supervisor", commons.name, slot.shard.0);
-    let arguments = SupervisorArguments {
-        commons: Arc::clone(commons),
-        slot: Arc::clone(slot),
-        root: root.clone(),
-        replayed,
-    };
-    let (supervisor, _) =
-        Actor::spawn_linked(Some(name), ShardSupervisor::default(), arguments, root.get_cell())
-            .await
-            .map_err(failed_to_start)?;
-    Ok(supervisor)
-}
-
-fn failed_to_start(error: ractor::SpawnErr) -> ActorProcessingErr {
-    Box::new(OpenError::Actor { reason: error.to_string() })
 }

@@ -2,23 +2,21 @@
 //!
 //! It feeds [`protocol::restart`](crate::protocol::restart) with deaths and carries out what that says.
 
+mod pair;
+
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use ractor::thread_local::{ThreadLocalActor, ThreadLocalActorSpawner};
+use pair::Pair;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
-
-use tokio::runtime::Handle;
 
 use super::clock::Clock;
 use super::keeper::Keeper;
-use super::preparer::Preparer;
 use super::replay::{Replay, Replayed};
 use super::root::{Internal, RootMessage};
-use super::shard::{Shard, ShardArguments, ShardMessage};
+use super::shard::ShardMessage;
 use super::slot::{Entity, Life, Slot};
-use super::wal_writer::{WalWriter, WriterArguments, WriterMessage};
 use crate::config::Options;
 use crate::error::NotExecuted;
 use crate::machine::StateMachine;
@@ -75,13 +73,6 @@ pub(crate) struct SupervisorState<M: StateMachine> {
     pair: Option<Pair>,
     replayed: Option<Box<Replayed<Entity<M>>>>,
     finishing: bool,
-}
-
-/// The actors of one life.
-struct Pair {
-    incarnation: Incarnation,
-    shard: ActorRef<ShardMessage>,
-    writer: ActorRef<WriterMessage>,
 }
 
 /// See the module.
@@ -194,8 +185,7 @@ impl<M: StateMachine> Actor for ShardSupervisor<M> {
 impl<M: StateMachine> SupervisorState<M> {
     fn incarnation_of(&self, who: &ActorCell) -> Option<Incarnation> {
         let pair = self.pair.as_ref()?;
-        let is_one = [pair.shard.get_id(), pair.writer.get_id()].contains(&who.get_id());
-        is_one.then_some(pair.incarnation)
+        pair.has(who).then_some(pair.incarnation)
     }
 
     async fn feed(&mut self, event: Event) {
@@ -234,8 +224,7 @@ impl<M: StateMachine> SupervisorState<M> {
         }
         if let Some(pair) = self.pair.take() {
             // Nobody waits: a thread inside the kernel ends when the kernel lets go.
-            pair.shard.kill();
-            pair.writer.kill();
+            pair.kill();
         }
     }
 
@@ -329,72 +318,13 @@ impl<M: StateMachine> SupervisorState<M> {
     async fn start(&mut self, life: Arc<Life<M>>, eager: bool) {
         let Some(replayed) = self.replayed.take() else { return };
         let incarnation = life.incarnation;
-        if let Err(error) = self.spawn(life, *replayed, eager).await {
-            tracing::error!(shard = self.slot.shard.0, %error, "actors could not be started");
-            let now_ms = self.commons.clock.now_ms();
-            Box::pin(self.feed(Event::Died { incarnation, now_ms })).await;
-        }
-    }
-
-    async fn spawn(
-        &mut self,
-        life: Arc<Life<M>>,
-        replayed: Replayed<Entity<M>>,
-        eager: bool,
-    ) -> Result<(), ractor::SpawnErr> {
         let (commons, slot) = (&self.commons, &self.slot);
-        let (shard, incarnation) = (slot.shard, life.incarnation);
-        let name = |role: &str| format!("{}/{}/{role}.{}", commons.name, shard.0, incarnation.0);
-        let manifest = commons.keeper.manifest();
-        let expects = manifest
-            .shard(shard)
-            .map_or((Epoch(0), Incarnation(0)), |record| (record.epoch(), record.incarnation));
-        let writer = WriterArguments {
-            slot: Arc::clone(slot),
-            life: Arc::clone(&life),
-            options: Arc::clone(&commons.options),
-            preparer: Preparer {
-                disk: Arc::clone(&commons.disk),
-                layout: commons.layout.clone(),
-                keeper: commons.keeper.clone(),
-                lock: Arc::clone(&commons.lock),
-                shard,
-                incarnation,
-                segment_bytes: commons.options.segment_bytes,
-            },
-            supervisor: self.myself.clone(),
-            clock: commons.clock,
-            callers_runtime: Handle::current(),
-            tail: replayed.tail,
-            expects,
-            eager,
-        };
-        let thread = ThreadLocalActorSpawner::new();
-        let supervisor = self.myself.get_cell();
-        let (writer, _) =
-            WalWriter::spawn_linked(Some(name("wal_writer")), writer, supervisor.clone(), thread)
-                .await?;
-        let arguments = ShardArguments {
-            slot: Arc::clone(slot),
-            life,
-            machine: Arc::clone(&commons.machine),
-            options: Arc::clone(&commons.options),
-            hasher: commons.hasher,
-            map: replayed.map,
-            time: replayed.time,
-            reaper: Arc::clone(&commons.reaper),
-            clock: commons.clock,
-        };
-        let spawned =
-            Actor::spawn_linked(Some(name("shard")), Shard::default(), arguments, supervisor).await;
-        match spawned {
-            Ok((shard, _)) => {
-                self.pair = Some(Pair { incarnation, shard, writer });
-                Ok(())
-            }
+        match Pair::start(commons, slot, &self.myself, life, *replayed, eager).await {
+            Ok(pair) => self.pair = Some(pair),
             Err(error) => {
-                writer.kill();
-                Err(error)
+                tracing::error!(shard = slot.shard.0, %error, "actors could not be started");
+                let now_ms = commons.clock.now_ms();
+                Box::pin(self.feed(Event::Died { incarnation, now_ms })).await;
             }
         }
     }

@@ -1,0 +1,78 @@
+//! What the root is asked, by applications and by the actors below it.
+
+use ractor::RpcReplyPort;
+
+use crate::actor::slot::Answer;
+use crate::error::{DurableError, ShutdownError};
+use crate::machine::StateMachine;
+use crate::model::{Position, ShardId};
+use crate::protocol::shutdown::Event;
+use crate::runtime::{Outcome, Runtime, Stats};
+use crate::state::View;
+
+/// What a [`Root`] can be asked: all that a [`Runtime`] offers.
+///
+/// A mailbox has no backpressure, so `Submit` answers `Busy` where [`Runtime::submit`] would wait.
+#[expect(missing_debug_implementations, reason = "commands need not be Debug")]
+#[non_exhaustive]
+pub enum RootMessage<M: StateMachine> {
+    /// A handle for everything else.
+    Runtime(RpcReplyPort<Runtime<M>>),
+    /// See [`Runtime::try_submit`].
+    Submit {
+        /// The command.
+        command: M::Command,
+        /// Its answer.
+        reply: RpcReplyPort<Answer<M>>,
+    },
+    /// See [`Runtime::submit_many`].
+    SubmitMany {
+        /// The commands.
+        commands: Vec<M::Command>,
+        /// Their answers, in order.
+        reply: RpcReplyPort<Vec<Answer<M>>>,
+    },
+    /// See [`Runtime::submit_to`].
+    SubmitTo {
+        /// The shard.
+        shard: ShardId,
+        /// The command.
+        command: M::Command,
+        /// Its answer.
+        reply: RpcReplyPort<Answer<M>>,
+    },
+    /// See [`Runtime::view`].
+    View(RpcReplyPort<View<M::Entity>>),
+    /// See [`Runtime::latest`].
+    Latest(RpcReplyPort<View<M::Entity>>),
+    /// See [`Runtime::outcome`].
+    Outcome {
+        /// The shard.
+        shard: ShardId,
+        /// The position.
+        position: Position,
+        /// What became of it.
+        reply: RpcReplyPort<Outcome>,
+    },
+    /// See [`Runtime::durable`].
+    Durable {
+        /// The shard.
+        shard: ShardId,
+        /// The position.
+        position: Position,
+        /// When it is durable.
+        reply: RpcReplyPort<Result<(), DurableError>>,
+    },
+    /// See [`Runtime::stats`].
+    Stats(RpcReplyPort<Stats>),
+    /// See [`Runtime::shutdown`].
+    Shutdown(RpcReplyPort<Result<(), ShutdownError>>),
+    /// From the actors below.
+    #[doc(hidden)]
+    Internal(Internal),
+}
+
+/// What the actors below tell the root.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Internal(pub(crate) Event);

@@ -1,0 +1,189 @@
+//! From an opened directory to running actors: the keeper first, then a supervisor for every shard that can be served.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use ractor::thread_local::{ThreadLocalActor, ThreadLocalActorSpawner};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use super::{RootMessage, RootState};
+use crate::actor::clock::Clock;
+use crate::actor::credits::Credits;
+use crate::actor::keeper::Keeper;
+use crate::actor::manifest_keeper::{KeeperArguments, KeeperMessage, ManifestKeeper};
+use crate::actor::opening::Opened;
+use crate::actor::reaper;
+use crate::actor::replay::Replayed;
+use crate::actor::shard_supervisor::{
+    Commons, ShardSupervisor, SupervisorArguments, SupervisorMessage, next_life,
+};
+use crate::actor::slot::{Entity, Slot};
+use crate::config::Options;
+use crate::error::{NotExecuted, OpenError};
+use crate::machine::StateMachine;
+use crate::model::{Edit, EditOutcome, Incarnation, Lsn, Position, ShardId, ShardRecord, Time};
+use crate::protocol::shutdown::{Event, Shutdown};
+use crate::runtime::Shared;
+use crate::state::Root as State;
+use crate::state::map::Map;
+use crate::storage::disk::{DirectoryLock, Disk};
+use crate::storage::layout::Layout;
+use crate::storage::manifest_log;
+
+/// An opened directory whose actors are being started.
+pub(super) struct Starting<M: StateMachine> {
+    pub(super) myself: ActorRef<RootMessage<M>>,
+    pub(super) name: String,
+    pub(super) machine: Arc<M>,
+    pub(super) options: Arc<Options>,
+    pub(super) disk: Arc<dyn Disk>,
+}
+
+impl<M: StateMachine> Starting<M> {
+    pub(super) async fn start(
+        self,
+        opened: Opened<Entity<M>>,
+    ) -> Result<RootState<M>, ActorProcessingErr> {
+        let name = self.name.clone();
+        let Opened { layout, lock, manifest, hasher, shards, report } = opened;
+        let (keeper, keeper_actor) = self.start_keeper(&name, &layout, &lock, manifest).await?;
+        remember_poison(&keeper, &shards).await?;
+        let commons = Arc::new(Commons {
+            reaper: reaper::start(&name),
+            name,
+            machine: Arc::clone(&self.machine),
+            options: Arc::clone(&self.options),
+            hasher,
+            disk: Arc::clone(&self.disk),
+            layout,
+            lock,
+            keeper: keeper.clone(),
+            clock: Clock::start(),
+        });
+        let mut slots = Vec::new();
+        for (shard, replayed) in (0..).map(ShardId).zip(&shards) {
+            slots.push(Arc::new(self.slot(&commons, shard, replayed.as_ref())));
+        }
+        let shared = Arc::new(Shared {
+            slots,
+            machine: self.machine,
+            options: self.options,
+            hasher,
+            keeper,
+            report,
+            root: self.myself.clone(),
+        });
+        let mut state = RootState {
+            core: Shutdown::new(hasher.shards()),
+            shared: Arc::clone(&shared),
+            keeper: keeper_actor,
+            supervisors: Vec::new(),
+            waiting: Vec::new(),
+            deadline: shared.options.shutdown_deadline,
+        };
+        for (slot, replayed) in shared.slots.iter().zip(shards) {
+            let supervisor = match replayed {
+                Some(replayed) => Some(start_shard(&commons, slot, &self.myself, replayed).await?),
+                None => {
+                    slot.close(NotExecuted::Refused);
+                    slot.life().revoke(slot.shard);
+                    state.feed(&self.myself, Event::Lost(slot.shard));
+                    None
+                }
+            };
+            state.supervisors.push(supervisor);
+        }
+        Ok(state)
+    }
+
+    async fn start_keeper(
+        &self,
+        name: &str,
+        layout: &Layout,
+        lock: &Arc<dyn DirectoryLock>,
+        opened: manifest_log::Opened,
+    ) -> Result<(Keeper, ActorRef<KeeperMessage>), ActorProcessingErr> {
+        let published = Arc::new(ArcSwap::from_pointee(opened.manifest.clone()));
+        let arguments = KeeperArguments {
+            disk: Arc::clone(&self.disk),
+            layout: layout.clone(),
+            log: opened.log,
+            manifest: opened.manifest,
+            torn: opened.torn,
+            published: Arc::clone(&published),
+            lock: Arc::clone(lock),
+        };
+        let (actor, _) = ManifestKeeper::spawn_linked(
+            Some(format!("{name}/manifest_keeper")),
+            arguments,
+            self.myself.get_cell(),
+            ThreadLocalActorSpawner::new(),
+        )
+        .await
+        .map_err(failed_to_start)?;
+        Ok((Keeper::new(actor.clone(), published), actor))
+    }
+
+    /// A shard's slot, with its first life and what was recovered published.
+    fn slot(
+        &self,
+        commons: &Commons<M>,
+        shard: ShardId,
+        replayed: Option<&Replayed<Entity<M>>>,
+    ) -> Slot<M> {
+        let (map, first, time) = replayed.map_or_else(
+            || (Map::new(), Lsn::FIRST, Time(0)),
+            |replayed| (replayed.map.clone(), replayed.end, replayed.time),
+        );
+        let manifest = commons.keeper.manifest();
+        let mut life = next_life(&manifest, shard, Incarnation(0), first);
+        if replayed.is_none() {
+            // A refused shard begins no timeline, and what became of the last one is not known.
+            life.epoch = manifest.shard(shard).map_or(life.epoch, ShardRecord::epoch);
+        }
+        let end = Position { epoch: life.epoch, lsn: first };
+        let root = Arc::new(State::new(map, end, time, Arc::clone(&commons.reaper)));
+        let credits = Credits::new(self.options.lane_commands, self.options.lane_bytes);
+        Slot::new(shard, credits, root, life)
+    }
+}
+
+/// Poison that was found now is left out of every later replay too, before anybody sees this one's result.
+async fn remember_poison<E>(
+    keeper: &Keeper,
+    shards: &[Option<Replayed<E>>],
+) -> Result<(), ActorProcessingErr> {
+    for (shard, replayed) in (0..).map(ShardId).zip(shards) {
+        for position in replayed.iter().flat_map(|replayed| &replayed.skipped) {
+            let edit = Edit::Skip { shard, position: *position };
+            if keeper.edit(edit).await != EditOutcome::Committed {
+                return Err("the manifest could not remember skipped commands".into());
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn start_shard<M: StateMachine>(
+    commons: &Arc<Commons<M>>,
+    slot: &Arc<Slot<M>>,
+    root: &ActorRef<RootMessage<M>>,
+    replayed: Replayed<Entity<M>>,
+) -> Result<ActorRef<SupervisorMessage<M>>, ActorProcessingErr> {
+    let name = format!("{}/{}/supervisor", commons.name, slot.shard.0);
+    let arguments = SupervisorArguments {
+        commons: Arc::clone(commons),
+        slot: Arc::clone(slot),
+        root: root.clone(),
+        replayed,
+    };
+    let (supervisor, _) =
+        Actor::spawn_linked(Some(name), ShardSupervisor::default(), arguments, root.get_cell())
+            .await
+            .map_err(failed_to_start)?;
+    Ok(supervisor)
+}
+
+fn failed_to_start(error: ractor::SpawnErr) -> ActorProcessingErr {
+    Box::new(OpenError::Actor { reason: error.to_string() })
+}

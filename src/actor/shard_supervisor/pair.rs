@@ -1,0 +1,108 @@
+//! The actors of one life of a shard: the shard and its WAL writer, started and ended together.
+
+use std::sync::Arc;
+
+use ractor::thread_local::{ThreadLocalActor, ThreadLocalActorSpawner};
+use ractor::{Actor, ActorCell, ActorRef, SpawnErr};
+use tokio::runtime::Handle;
+
+use super::{Commons, SupervisorMessage};
+use crate::actor::preparer::Preparer;
+use crate::actor::replay::Replayed;
+use crate::actor::shard::{Shard, ShardArguments, ShardMessage};
+use crate::actor::slot::{Entity, Life, Slot};
+use crate::actor::wal_writer::{WalWriter, WriterArguments, WriterMessage};
+use crate::machine::StateMachine;
+use crate::model::{Epoch, Incarnation};
+
+/// See the module.
+pub(super) struct Pair {
+    pub(super) incarnation: Incarnation,
+    pub(super) shard: ActorRef<ShardMessage>,
+    writer: ActorRef<WriterMessage>,
+}
+
+impl Pair {
+    /// Starts the writer, on a thread of its own, and then the shard, both linked to the supervisor.
+    pub(super) async fn start<M: StateMachine>(
+        commons: &Commons<M>,
+        slot: &Arc<Slot<M>>,
+        supervisor: &ActorRef<SupervisorMessage<M>>,
+        life: Arc<Life<M>>,
+        replayed: Replayed<Entity<M>>,
+        eager: bool,
+    ) -> Result<Self, SpawnErr> {
+        let incarnation = life.incarnation;
+        let name = |role: &str| {
+            Some(format!("{}/{}/{role}.{}", commons.name, slot.shard.0, incarnation.0))
+        };
+        let parent = supervisor.get_cell();
+        let arguments = writer_arguments(commons, slot, supervisor, &life, &replayed, eager);
+        let thread = ThreadLocalActorSpawner::new();
+        let (writer, _) =
+            WalWriter::spawn_linked(name("wal_writer"), arguments, parent.clone(), thread).await?;
+        let arguments = ShardArguments {
+            slot: Arc::clone(slot),
+            life,
+            machine: Arc::clone(&commons.machine),
+            options: Arc::clone(&commons.options),
+            hasher: commons.hasher,
+            map: replayed.map,
+            time: replayed.time,
+            reaper: Arc::clone(&commons.reaper),
+            clock: commons.clock,
+        };
+        let spawned = Actor::spawn_linked(name("shard"), Shard::default(), arguments, parent).await;
+        match spawned {
+            Ok((shard, _)) => Ok(Self { incarnation, shard, writer }),
+            Err(error) => {
+                writer.kill();
+                Err(error)
+            }
+        }
+    }
+
+    /// Is this one of the two?
+    pub(super) fn has(&self, who: &ActorCell) -> bool {
+        [self.shard.get_id(), self.writer.get_id()].contains(&who.get_id())
+    }
+
+    /// Ends both without waiting: a thread inside the kernel ends when the kernel lets go.
+    pub(super) fn kill(&self) {
+        self.shard.kill();
+        self.writer.kill();
+    }
+}
+
+fn writer_arguments<M: StateMachine>(
+    commons: &Commons<M>,
+    slot: &Arc<Slot<M>>,
+    supervisor: &ActorRef<SupervisorMessage<M>>,
+    life: &Arc<Life<M>>,
+    replayed: &Replayed<Entity<M>>,
+    eager: bool,
+) -> WriterArguments<M> {
+    let manifest = commons.keeper.manifest();
+    let record = manifest.shard(slot.shard);
+    WriterArguments {
+        slot: Arc::clone(slot),
+        life: Arc::clone(life),
+        options: Arc::clone(&commons.options),
+        preparer: Preparer {
+            disk: Arc::clone(&commons.disk),
+            layout: commons.layout.clone(),
+            keeper: commons.keeper.clone(),
+            lock: Arc::clone(&commons.lock),
+            shard: slot.shard,
+            incarnation: life.incarnation,
+            segment_bytes: commons.options.segment_bytes,
+        },
+        supervisor: supervisor.clone(),
+        clock: commons.clock,
+        callers_runtime: Handle::current(),
+        tail: replayed.tail,
+        expects: record
+            .map_or((Epoch(0), Incarnation(0)), |record| (record.epoch(), record.incarnation)),
+        eager,
+    }
+}

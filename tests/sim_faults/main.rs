@@ -1,0 +1,23 @@
+//! Single faults, looked at closely: what callers are told, what the files go through, and what a reopening finds.
+//!
+//! The sweep (`tests/crash_sweep`) tries a fault at every call and asks whether the promises hold; here each fault has its
+//! own expectations. Everything runs on the simulated disk.
+
+#![cfg(not(loom))]
+#![expect(
+    clippy::print_stdout,
+    reason = "seeds and numbers are evidence, kept in the test's output"
+)]
+
+#[path = "../support/book.rs"]
+mod book;
+#[path = "../support/ledger.rs"]
+mod ledger;
+
+mod deaths;
+mod manifest;
+mod moves;
+mod policies;
+mod scene;
+mod space;
+mod stalls;
