@@ -16,10 +16,14 @@ mod claim;
 //mod commit;
 #[cfg(loom)]
 mod doorbell;
-//mod published;
-//mod restart;
-//mod room;
-//mod shutdown;
+#[cfg(loom)]
+mod published;
+#[cfg(loom)]
+mod restart;
+#[cfg(loom)]
+mod room;
+#[cfg(loom)]
+mod shutdown;
 #[cfg(loom)]
 mod support;
 #[cfg(loom)]

@@ -9,6 +9,7 @@ use crate::storage::disk::{DirectoryLock, Disk};
 use crate::storage::error::DiskError;
 use crate::storage::layout::Layout;
 use crate::storage::segment_file::{self, Spare};
+use crate::sync::Mutex;
 
 /// What a preparer needs.
 #[derive(Clone)]
@@ -21,6 +22,8 @@ pub(crate) struct Preparer {
     pub(crate) shard: ShardId,
     pub(crate) incarnation: Incarnation,
     pub(crate) segment_bytes: u64,
+    /// A spare that the manifest may or may not name: it is offered again, lest every attempt leaves a file behind.
+    pub(crate) unregistered: Arc<Mutex<Option<Spare>>>,
 }
 
 /// Why there is no spare.
@@ -54,10 +57,30 @@ impl Preparer {
     }
 
     fn prepare(&self) -> Result<Spare, NoSpare> {
+        let left = self.unregistered.lock().take();
+        let spare = left.map_or_else(|| self.make(), Ok)?;
+        let outcome = self.keeper.edit_blocking(Edit::Register {
+            shard: self.shard,
+            incarnation: self.incarnation,
+            segment: spare.segment,
+            bytes: spare.bytes,
+        });
+        match outcome {
+            EditOutcome::Committed => return Ok(spare),
+            // The manifest certainly does not name it.
+            EditOutcome::Declined(_) | EditOutcome::Failed => {
+                let _ = self.disk.remove(spare.path());
+            }
+            EditOutcome::Indeterminate => *self.unregistered.lock() = Some(spare),
+        }
+        Err(NoSpare::NotRegistered(outcome))
+    }
+
+    fn make(&self) -> Result<Spare, DiskError> {
         let manifest = self.keeper.manifest();
         let mut segment =
             manifest.shard(self.shard).map(|shard| shard.next_segment).unwrap_or_default();
-        let spare = loop {
+        loop {
             let made = segment_file::prepare(
                 self.disk.as_ref(),
                 &self.layout,
@@ -70,23 +93,7 @@ impl Preparer {
                 Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => {
                     segment = segment.next();
                 }
-                other => break other?,
-            }
-        };
-        let outcome = self.keeper.edit_blocking(Edit::Register {
-            shard: self.shard,
-            incarnation: self.incarnation,
-            segment,
-            bytes: self.segment_bytes,
-        });
-        match outcome {
-            EditOutcome::Committed => Ok(spare),
-            refused => {
-                // Only if the manifest certainly does not name it.
-                if matches!(refused, EditOutcome::Declined(_) | EditOutcome::Failed) {
-                    let _ = self.disk.remove(spare.path());
-                }
-                Err(NoSpare::NotRegistered(refused))
+                other => return other,
             }
         }
     }

@@ -183,6 +183,10 @@ impl<M: StateMachine> ShardState<M> {
 
     /// Takes commands until the lane is empty, a batch is full or the log has no room, and hands over what it took.
     fn drain(&mut self, myself: &ActorRef<ShardMessage>) -> Result<Turn, Revoked> {
+        if self.life.tenure.is_revoked() {
+            // What waits in the lane is for the next life.
+            return Err(Revoked);
+        }
         let mut batch = self.new_batch();
         let mut turn = Turn::More;
         while batch.taken < TURN_COMMANDS {
@@ -292,7 +296,10 @@ impl<M: StateMachine> ShardState<M> {
             self.slot.counters.memory_bytes.set(self.map.bytes() as u64);
             let expires_ms = self.clock.now_ms() + self.sync_deadline_ms;
             if let Err(callers) = self.life.tenure.park(self.next, expires_ms, callers) {
-                answer_unconfirmed(self.slot.shard, vec![callers]);
+                // No writer will ever see them.
+                for caller in callers {
+                    caller.port.answer(Err(SubmitError::NotExecuted(NotExecuted::Fenced)));
+                }
                 return Err(Revoked);
             }
             self.arm_expiry(myself, expires_ms);

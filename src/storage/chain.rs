@@ -25,6 +25,8 @@ pub struct Link {
     pub header_hash: [u8; 32],
     /// Where it is.
     pub path: PathBuf,
+    /// Its registered size: nothing behind it is read.
+    pub bytes: u64,
     /// Where it must end; `None` for the last, whose own frames decide.
     pub ends: Option<Tail>,
 }
@@ -97,7 +99,7 @@ fn refuse_adopted(disk: &dyn Disk, record: &ShardRecord, link: &Link) -> Result<
         return lost("no writer is recorded to have begun with it");
     }
     // Frames of a file that was never adopted were written before anything in them was durable.
-    let bytes = super::recovery::read(disk.open(&link.path), &link.path)?;
+    let bytes = super::recovery::read(disk.open(&link.path), link)?;
     let adopted = super::recovery::self_valid_frames(&bytes, HEADER_BYTES, &link.header.salt)
         .any(|header| header.durable_end > link.header.follows.end);
     if adopted { lost("it was part of the log") } else { Ok(()) }
@@ -199,9 +201,11 @@ fn read_header(
             } else {
                 None
             };
-            let link = Link { header, header_hash, path, ends: None };
-            reason.map_or(Ok(Some(()) ), |reason| Err(foreign(&link, reason)))?;
-            Ok(Some(link))
+            let link = Link { header, header_hash, path, bytes: entry.bytes, ends: None };
+            match reason {
+                Some(reason) => Err(foreign(&link, reason)),
+                None => Ok(Some(link)),
+            }
         }
         HeaderState::Newer(found) => {
             Err(LogError::NewerFormat { path, found, supported: VERSION })

@@ -13,7 +13,6 @@
 //! Memory: one segment at a time.
 
 use std::io;
-use std::path::Path;
 
 use bytes::Bytes;
 
@@ -64,12 +63,13 @@ pub fn recover(
             });
         }
         let file = disk.open(&link.path).context("open", &link.path)?;
-        if at + 1 == chain.len() && link.ends.is_none() {
+        let ends = link.ends.or(known_end.filter(|tail| tail.segment == link.header.segment));
+        // Never a file whose sync has failed: another one proves nothing.
+        if at + 1 == chain.len() && ends.is_none() {
             file.sync().context("sync", &link.path)?;
         }
         file.drop_cache().context("drop the cache of", &link.path)?;
-        let bytes = read(Ok(file), &link.path)?;
-        let ends = link.ends.or(known_end.filter(|tail| tail.segment == link.header.segment));
+        let bytes = read(Ok(file), link)?;
         let mut reader = Reader::new(link, bytes, next);
         while ends.is_none_or(|tail| reader.offset < tail.offset) && reader.frame(visit)? {}
         match ends {
@@ -181,13 +181,15 @@ pub fn self_valid_frames<'a>(
         .filter_map(move |at| Some(frame::verify(bytes.get(at..)?, salt)?.0))
 }
 
-/// Reads a whole segment.
+/// Reads a whole segment, as far as it was registered; no more is allocated, whatever the file's length says.
 ///
 /// # Errors
 /// A call failed.
-pub fn read(file: io::Result<Box<dyn DiskFile>>, path: &Path) -> Result<Bytes, LogError> {
+pub fn read(file: io::Result<Box<dyn DiskFile>>, link: &Link) -> Result<Bytes, LogError> {
+    let path = &link.path;
     let file = file.context("open", path)?;
-    let mut bytes = vec![0; file.size().context("measure", path)? as usize];
+    let size = file.size().context("measure", path)?.min(link.bytes);
+    let mut bytes = vec![0; size as usize];
     let read = file.read_at(&mut bytes, 0).context("read", path)?;
     bytes.truncate(read);
     file.drop_cache().context("drop the cache of", path)?;

@@ -62,6 +62,18 @@ impl Scene {
         Self { disk, book, options, runtime, name }
     }
 
+    /// Waits until every shard's writer has begun and has its spare: nothing is going on in the manifest.
+    pub async fn settle(&self) {
+        // A new generation, and for each shard the first file, its begin and the spare.
+        let edits = 1 + 3 * self.runtime.shard_count() as usize;
+        until("the spares are registered", || {
+            let trace = self.disk.trace();
+            let syncs = trace.iter().filter(|call| call.operation == Operation::Sync);
+            syncs.filter(|call| is_manifest(&call.path)).count() >= edits
+        })
+        .await;
+    }
+
     /// Submits one entry, writes down its answer and expects it to be a receipt.
     pub async fn write(&self, key: &str) -> Receipt<u64> {
         let entry = self.book.entry(key, 20);
@@ -116,6 +128,11 @@ impl Scene {
             .collect();
         found.sort();
         registry::where_is(found.pop()?.1)
+    }
+
+    /// Has the actor of exactly that name ended?
+    pub fn is_gone(&self, name: &str) -> bool {
+        registry::where_is(format!("{}/{name}", self.name)).is_none()
     }
 
     /// Kills an actor and waits until its supervisor has begun another life of the pair.

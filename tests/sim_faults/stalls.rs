@@ -1,1 +1,199 @@
-//! todo
+//! Calls that do not come back: deadlines, bounds, other shards, and threads that wake up too late.
+
+use std::time::{Duration, Instant};
+
+use mainstay::sim::{Operation, Stall};
+use mainstay::{NotExecuted, Outcome, ReadError, ShardId, SubmitError, SyncPolicy};
+
+use crate::scene::{Scene, options, until};
+
+/// The next call of that sort on the shard's log hangs, and only that one.
+fn stall(scene: &Scene, shard: u32, operation: Operation) -> Stall {
+    let active = scene.active(shard);
+    let mut armed = true;
+    scene.disk.stall(move |call| {
+        let hit = armed && call.path == active && call.operation == operation;
+        armed &= !hit;
+        hit
+    })
+}
+
+async fn stalled(stall: &Stall) {
+    until("the call hangs", || stall.waiting() > 0).await;
+}
+
+/// Guards F2, F3, F37, F57, F59: callers are answered within the deadline, what piles up is bounded by the credits, the
+/// outcome is found out later, and it is true.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stalled_sync_parks_nobody_for_ever_and_lets_nothing_pile_up() {
+    let mut few = options(SyncPolicy::Always, 1);
+    few.lane_commands = 8;
+    few.submit_deadline = Duration::from_millis(400);
+    let mut scene = Scene::open(few).await;
+    scene.write("a").await;
+    let stall = stall(&scene, 0, Operation::Sync);
+    let started = Instant::now();
+    scene.write_many("a", 40).await;
+    let waited = started.elapsed();
+    assert!(waited < Duration::from_secs(5), "they waited {waited:?}");
+    assert_eq!(stall.waiting(), 1);
+
+    let records = scene.book.records();
+    let errors: Vec<_> = records.iter().filter_map(|record| record.answer.clone().err()).collect();
+    let open = |error: &&SubmitError| matches!(error, SubmitError::Unconfirmed { .. });
+    let unconfirmed = errors.iter().filter(open).count();
+    let late = SubmitError::NotExecuted(NotExecuted::DeadlineBeforeAccept);
+    assert_eq!(errors.len(), 40);
+    assert!((1..=8).contains(&unconfirmed), "{unconfirmed} were accepted with 8 credits");
+    assert!(errors.iter().filter(|error| !open(error)).all(|error| *error == late));
+    let busy = scene.runtime.try_submit(scene.book.entry("a", 20)).await;
+    assert_eq!(busy, Err(SubmitError::NotExecuted(NotExecuted::Busy)));
+    for record in records.iter().filter(|record| record.answer.is_err()) {
+        let Some((shard, position)) = record.given() else { continue };
+        assert_eq!(scene.runtime.outcome(shard, position).await, Outcome::Pending);
+    }
+
+    stall.release();
+    for record in records.iter().filter(|record| record.answer.is_err()) {
+        let Some((shard, position)) = record.given() else { continue };
+        scene.runtime.durable(shard, position).await.unwrap();
+        assert_eq!(scene.runtime.outcome(shard, position).await, Outcome::Durable);
+    }
+    // A stall is not a death, and the credits have come back.
+    assert_eq!((scene.stats(0).restarts, scene.stats(0).moves), (0, 0));
+    let receipts = scene.book.receipts();
+    scene.write_many("a", 20).await;
+    assert_eq!(scene.book.receipts(), receipts + 20);
+    scene.check_after_crashes().await;
+}
+
+/// Guards F2: another shard does not notice; a view is stale on the stalled shard's keys only.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stalled_shard_is_stale_and_the_others_are_fresh() {
+    let mut scene = Scene::open(options(SyncPolicy::Always, 2)).await;
+    let (still, lively) = (scene.key(0), scene.key(1));
+    scene.write(&still).await;
+    scene.write(&lively).await;
+    // Whatever is published on the way: this answer is newer than what the view before it showed.
+    scene.runtime.view().await;
+    let answered = scene.write(&still).await;
+    let stall = stall(&scene, 0, Operation::Sync);
+    let writing = {
+        let (book, runtime) = (scene.book.clone(), scene.runtime.clone());
+        let entry = book.entry(&still, 20);
+        tokio::spawn(async move { book.submit(&runtime, entry).await })
+    };
+    stalled(&stall).await;
+    let newest = scene.write(&lively).await;
+    let started = Instant::now();
+    let view = scene.runtime.view().await;
+    assert!(started.elapsed() < Duration::from_secs(5));
+    let account = view.get(lively.as_bytes()).unwrap().unwrap();
+    assert_eq!(account.fold, newest.reply);
+    match view.get(still.as_bytes()) {
+        Err(ReadError::Stale { shard, answered: wanted, published }) => {
+            assert_eq!(shard, ShardId(0));
+            assert!(wanted > answered.position && published < wanted);
+        }
+        Ok(account) => panic!("nothing newer could be published: {account:?}"),
+        Err(other) => panic!("{other}"),
+    }
+    stall.release();
+    writing.await.unwrap();
+    let view = scene.runtime.view().await;
+    let last = scene.write(&still).await;
+    assert!(view.get(still.as_bytes()).unwrap().unwrap().history.len() >= 2);
+    assert_eq!(view.get(still.as_bytes()).unwrap().unwrap().history.len(), 3);
+    assert_eq!(last.position.lsn.0, 4);
+    scene.check_after_crashes().await;
+}
+
+/// An old thread that hangs in a call, a restart meanwhile, and the old thread waking up.
+async fn restart_over(operation: Operation, killed: &str) {
+    let mut scene = Scene::open(options(SyncPolicy::Always, 1)).await;
+    scene.write("a").await;
+    let old_file = scene.active(0);
+    let stall = stall(&scene, 0, operation);
+    let writing: Vec<_> = (0..3)
+        .map(|_| {
+            let (book, runtime) = (scene.book.clone(), scene.runtime.clone());
+            let entry = book.entry("a", 20);
+            tokio::spawn(async move { book.submit(&runtime, entry).await })
+        })
+        .collect();
+    stalled(&stall).await;
+    scene.kill_and_wait(killed).await;
+
+    // The new life serves while the old thread hangs.
+    let receipt = scene.write("b").await;
+    assert_eq!(receipt.position.epoch.0, 2);
+    assert_eq!(stall.waiting(), 1);
+    for writing in writing {
+        writing.await.unwrap();
+    }
+    scene.write_many("a", 3).await;
+    let told = scene.book.records();
+    let (stats, log_end) = (scene.stats(0), scene.disk.read(&old_file));
+    scene.check_after_crashes().await;
+    scene.check_after_kill().await;
+
+    let calls = scene.disk.calls();
+    stall.release();
+    until("the old thread has woken", || stall.waiting() == 0).await;
+    // It ends, and so does its name: until then it could still do something.
+    until("the old writer is gone", || scene.is_gone("0/wal_writer.1")).await;
+    let after = scene.disk.trace().into_iter().filter(|call| call.number > calls);
+    let of_old: Vec<_> = after.filter(|call| call.path == old_file).collect();
+    assert_eq!(of_old, [], "the old thread went on");
+    if operation == Operation::Sync {
+        assert_eq!(scene.disk.read(&old_file), log_end);
+    }
+    let now = scene.stats(0);
+    assert_eq!((now.answered, now.durable), (stats.answered, stats.durable));
+    let same = |(old, new): (&crate::book::Record, &crate::book::Record)| {
+        old.id == new.id && old.answer == new.answer
+    };
+    assert!(told.iter().zip(&scene.book.records()).all(same), "somebody was answered twice");
+    scene.write_many("a", 3).await;
+    scene.check_after_crashes().await;
+    scene.check_after_kill().await;
+}
+
+/// Guards F4, F10, F14: nothing that an old thread does counts any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thread_that_wakes_from_a_sync_after_a_restart_changes_nothing() {
+    for killed in ["0/shard", "0/wal_writer"] {
+        restart_over(Operation::Sync, killed).await;
+    }
+}
+
+/// Guards F4, F10, F14: its frame lands behind the place where the log was sealed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thread_that_wakes_from_a_write_after_a_restart_changes_nothing() {
+    for killed in ["0/shard", "0/wal_writer"] {
+        restart_over(Operation::Write, killed).await;
+    }
+}
+
+/// Guards F2, F57: nobody waits for a thread that hangs, not even an orderly shutdown.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_does_not_wait_for_a_stalled_sync_for_ever() {
+    let mut hasty = options(SyncPolicy::Always, 2);
+    hasty.shutdown_deadline = Duration::from_millis(300);
+    let mut scene = Scene::open(hasty).await;
+    let (still, lively) = (scene.key(0), scene.key(1));
+    scene.write(&still).await;
+    scene.write(&lively).await;
+    let stall = stall(&scene, 0, Operation::Sync);
+    scene.write_many(&still, 2).await;
+    let started = Instant::now();
+    let shards = match scene.runtime.shutdown().await {
+        Err(mainstay::ShutdownError::Unfinished { shards }) => shards,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(shards, [ShardId(0)]);
+    assert!(started.elapsed() < Duration::from_secs(5));
+    scene.check_after_crashes().await;
+    drop(stall);
+    scene.check_after_crashes().await;
+}

@@ -96,6 +96,7 @@ fn writer_arguments<M: StateMachine>(
             shard: slot.shard,
             incarnation: life.incarnation,
             segment_bytes: commons.options.segment_bytes,
+            unregistered: Arc::default(),
         },
         supervisor: supervisor.clone(),
         clock: commons.clock,
