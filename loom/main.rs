@@ -13,7 +13,8 @@ compile_error!("build this with RUSTFLAGS=\"--cfg loom\"");
 
 #[cfg(loom)]
 mod claim;
-//mod commit;
+#[cfg(loom)]
+mod commit;
 #[cfg(loom)]
 mod doorbell;
 #[cfg(loom)]

@@ -12,6 +12,8 @@ pub use mailbox::Mailbox;
 pub use signal::Signal;
 pub use watch::{Thread, Watched, spawn};
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use mainstay::model::{Epoch, Lsn, Position};
 use mainstay::sync::published::Positioned;
 
@@ -46,12 +48,18 @@ pub fn bounded(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     run(Some(preemptions), model);
 }
 
+/// `LOOM_MAX_PREEMPTIONS` has the last word about the bound. Prints how many interleavings there were.
 fn run(preemptions: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(preemptions);
     builder.max_branches = 10_000;
+    let count = std::sync::Arc::new(AtomicU64::new(0));
+    let counted = std::sync::Arc::clone(&count);
     builder.check(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
         watch::begin();
         model();
     });
+    let bound = builder.preemption_bound;
+    println!("{} interleavings, bound {bound:?}", count.load(Ordering::Relaxed));
 }

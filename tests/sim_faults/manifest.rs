@@ -25,10 +25,9 @@ async fn an_edit_that_fails_is_shut_out_and_made_again() {
                     edits == edit
                 });
                 scene.write_many("a", 3).await;
-                scene.settle().await;
-                let trace = scene.disk.trace();
                 let second = |call: &Call| call.path.ends_with("manifest-0000000000000002.log");
-                assert!(trace.iter().any(second), "edit {edit} {operation:?} {kind:?}");
+                until("there is another generation", || scene.disk.trace().iter().any(second))
+                    .await;
                 assert_eq!(scene.book.receipts(), 3, "edit {edit} {operation:?} {kind:?}");
                 scene.write_many("a", 3).await;
                 assert_eq!(scene.book.receipts(), 6);
@@ -86,7 +85,8 @@ async fn another_generation_that_fails_too_leaves_one_of_the_two() {
             let mut scene = Scene::open(hasty).await;
             let mut failed = false;
             scene.disk.fail_when(move |call| {
-                let root = call.path.parent().is_none_or(|dir| !dir.to_string_lossy().contains("shard"));
+                let root =
+                    call.path.parent().is_none_or(|dir| !dir.to_string_lossy().contains("shard"));
                 if !failed && is_edit(call, Operation::Write) {
                     failed = true;
                     return Some(FaultKind::ErrorOnce);

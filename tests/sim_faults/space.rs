@@ -99,7 +99,8 @@ async fn a_failed_sync_on_a_full_disk() {
         crate::scene::fail_first(&scene.disk, FaultKind::ErrorOnce, move |call| {
             call.path == active && call.operation == mainstay::sim::Operation::Sync
         });
-        let position = scene.book.records().iter().filter_map(|record| record.given()).max().unwrap();
+        let position =
+            scene.book.records().iter().filter_map(|record| record.given()).max().unwrap();
         let _ = scene.runtime.durable(position.0, position.1).await;
         scene.write_many("a", 2).await;
         scene.disk.free_space();

@@ -109,7 +109,7 @@ async fn a_stalled_shard_is_stale_and_the_others_are_fresh() {
 }
 
 /// An old thread that hangs in a call, a restart meanwhile, and the old thread waking up.
-async fn restart_over(operation: Operation, killed: &str) {
+async fn restart_over(operation: Operation) {
     let mut scene = Scene::open(options(SyncPolicy::Always, 1)).await;
     scene.write("a").await;
     let old_file = scene.active(0);
@@ -122,7 +122,7 @@ async fn restart_over(operation: Operation, killed: &str) {
         })
         .collect();
     stalled(&stall).await;
-    scene.kill_and_wait(killed).await;
+    scene.kill_and_wait("0/shard").await;
 
     // The new life serves while the old thread hangs.
     let receipt = scene.write("b").await;
@@ -162,17 +162,34 @@ async fn restart_over(operation: Operation, killed: &str) {
 /// Guards F4, F10, F14: nothing that an old thread does counts any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thread_that_wakes_from_a_sync_after_a_restart_changes_nothing() {
-    for killed in ["0/shard", "0/wal_writer"] {
-        restart_over(Operation::Sync, killed).await;
-    }
+    restart_over(Operation::Sync).await;
 }
 
 /// Guards F4, F10, F14: its frame lands behind the place where the log was sealed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thread_that_wakes_from_a_write_after_a_restart_changes_nothing() {
-    for killed in ["0/shard", "0/wal_writer"] {
-        restart_over(Operation::Write, killed).await;
-    }
+    restart_over(Operation::Write).await;
+}
+
+/// Guards F2, F3: a thread inside a call cannot be killed; it dies when it wakes, and what it had finished stays true.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_that_is_killed_inside_a_sync_dies_when_it_wakes() {
+    let mut scene = Scene::open(options(SyncPolicy::Always, 1)).await;
+    scene.write("a").await;
+    let stall = stall(&scene, 0, Operation::Sync);
+    scene.write_many("a", 3).await;
+    let records = scene.book.records();
+    let open = |record: &&crate::book::Record| {
+        matches!(record.answer, Err(SubmitError::Unconfirmed { .. }))
+    };
+    assert_eq!(records.iter().filter(open).count(), 3);
+    scene.actor("0/wal_writer").unwrap().kill();
+    stall.release();
+    until("the pair begins anew", || scene.stats(0).restarts == 1).await;
+    let receipt = scene.write("b").await;
+    assert_eq!((receipt.position.epoch.0, receipt.position.lsn.0), (2, 5));
+    scene.check_after_crashes().await;
+    scene.check_after_kill().await;
 }
 
 /// Guards F2, F57: nobody waits for a thread that hangs, not even an orderly shutdown.

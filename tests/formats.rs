@@ -1,0 +1,158 @@
+//! Decoders under random and mutated bytes: they never panic, never believe a length, and accept only what was encoded.
+//!
+//! A hash keeps accidents out; to get behind it, payloads are also sealed properly around garbage, as a faulty writer
+//! might.
+
+#![cfg(not(loom))]
+
+use bytes::Bytes;
+use mainstay::codec;
+use mainstay::model::{
+    Batch, DirectoryId, Edit, Epoch, Incarnation, Lsn, Manifest, Routing, SegmentSeq, ShardId,
+    Tail, Time,
+};
+use mainstay::storage::frame::{self, Frame, FrameHeader};
+use mainstay::storage::line;
+use mainstay::storage::segment::{HeaderState, SegmentHeader};
+use proptest::prelude::*;
+
+const SALT: [u8; 32] = [3; 32];
+
+fn bytes(most: usize) -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(any::<u8>(), 0..most)
+}
+
+fn batches() -> impl Strategy<Value = Vec<Batch>> {
+    proptest::collection::vec(proptest::collection::vec(bytes(40), 1..6), 0..5).prop_map(
+        |batches| {
+            let mut next = 7;
+            let batch = |commands: Vec<Vec<u8>>| {
+                let first = Lsn(next);
+                next += commands.len() as u64;
+                Batch {
+                    time: Time(next * 10),
+                    schema: 2,
+                    first,
+                    lengths: commands.iter().map(|command| command.len() as u32).collect(),
+                    bytes: Bytes::from(commands.concat()),
+                }
+            };
+            batches.into_iter().map(batch).collect()
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn frames_round_trip(batches in batches()) {
+        let references: Vec<_> = batches.iter().collect();
+        let mut sealed = Frame::encode(Epoch(4), Lsn(7), &references);
+        sealed.seal(&SALT, Lsn(5), &[9; 32]);
+        let (header, payload) = frame::verify(sealed.bytes(), &SALT).unwrap();
+        prop_assert_eq!(header.bytes(), sealed.bytes().len() as u64);
+        let decoded = frame::decode_batches(&header, &Bytes::copy_from_slice(payload));
+        prop_assert_eq!(decoded, Some(batches));
+    }
+
+    /// Guards F57: payloads that verify and do not add up.
+    #[test]
+    fn a_verified_payload_of_garbage_is_refused_or_adds_up(
+        payload in bytes(300), count in any::<u32>(), batches in any::<u32>(), first in any::<u64>(),
+    ) {
+        let header = FrameHeader {
+            epoch: Epoch(1),
+            first: Lsn(first),
+            count,
+            batches,
+            payload_bytes: payload.len() as u32,
+            durable_end: Lsn(0),
+            previous: [0; 32],
+            hash: [0; 32],
+        };
+        if let Some(decoded) = frame::decode_batches(&header, &Bytes::from(payload)) {
+            let commands: u64 = decoded.iter().map(|batch| batch.lengths.len() as u64).sum();
+            prop_assert_eq!(commands, u64::from(count));
+            prop_assert_eq!(decoded.len(), batches as usize);
+        }
+    }
+
+    #[test]
+    fn garbage_is_no_frame_no_header_and_no_line(garbage in bytes(600), at in 0usize..600) {
+        prop_assert!(frame::verify(&garbage, &SALT).is_none());
+        let state = SegmentHeader::decode(&garbage);
+        prop_assert!(matches!(state, HeaderState::Invalid | HeaderState::Unused), "{:?}", state);
+        prop_assert!(line::read(&garbage, at.min(garbage.len()), &[]).is_err());
+        let _ = line::find(&garbage, at);
+    }
+
+    /// Whatever decodes encodes to the same bytes again, so no two byte strings mean the same edit.
+    #[test]
+    fn edits_and_manifests_of_garbage_are_refused_or_canonical(garbage in bytes(200)) {
+        if let Ok(edits) = codec::decode::<Vec<Edit>>(&garbage) {
+            let again = codec::decode::<Vec<Edit>>(&codec::encode(&edits).unwrap()).unwrap();
+            prop_assert_eq!(edits, again);
+        }
+        let _ = codec::decode::<Manifest>(&garbage);
+    }
+
+    /// Edits in any order, with any numbers: each is applied or declined, and a declined one changes nothing.
+    #[test]
+    fn random_edits_keep_the_manifest_sound(seeds in proptest::collection::vec(any::<u64>(), 1..80)) {
+        let mut manifest =
+            Manifest::new(DirectoryId([1; 16]), Routing { id: 1, key: [2; 16] }, 2);
+        for seed in seeds {
+            let edit = edit(seed);
+            let before = manifest.clone();
+            if manifest.apply(&edit).is_err() {
+                prop_assert_eq!(&before, &manifest);
+            }
+            for (shard, earlier) in manifest.shards.iter().zip(&before.shards) {
+                prop_assert!(shard.epoch() >= earlier.epoch());
+                prop_assert!(shard.incarnation >= earlier.incarnation);
+                prop_assert!(shard.next_segment >= earlier.next_segment);
+                let table = shard.epochs.windows(2);
+                for pair in table {
+                    prop_assert_eq!(pair[0].end, Some(pair[1].first), "epochs are contiguous");
+                    prop_assert!(pair[0].epoch < pair[1].epoch);
+                }
+                for (segment, record) in &earlier.segments {
+                    if let Some(now) = shard.segments.get(segment) {
+                        prop_assert!(record.valid_to.is_none_or(|end| now.valid_to == Some(end)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// An edit of small numbers, so that many of them fit what is there.
+fn edit(seed: u64) -> Edit {
+    let small = |shift: u32, most: u64| (seed >> shift) % most;
+    let shard = ShardId(small(0, 3) as u32);
+    let (epoch, incarnation) = (Epoch(small(4, 3)), Incarnation(small(8, 4)));
+    let segment = SegmentSeq(small(12, 6));
+    let tail = Tail {
+        segment: SegmentSeq(small(16, 6)),
+        offset: 256,
+        end: Lsn(1 + small(20, 4)),
+        hash: [0; 32],
+    };
+    match small(24, 6) {
+        0 => Edit::Register { shard, incarnation, segment, bytes: 4096 },
+        1 => {
+            let sealed = (small(28, 2) == 0).then_some(tail);
+            let new = Incarnation(small(32, 5));
+            let expects = (epoch, incarnation);
+            Edit::Begin { shard, expects, sealed, incarnation: new, segment }
+        }
+        2 => Edit::Move { shard, epoch, incarnation, from: tail, to: segment },
+        3 => Edit::Seal { shard, epoch, incarnation, tail },
+        4 => Edit::Close { shard, epoch, incarnation, tail },
+        _ => {
+            let position = mainstay::Position { epoch, lsn: tail.end };
+            Edit::Skip { shard, position }
+        }
+    }
+}
