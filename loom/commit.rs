@@ -1,8 +1,8 @@
-//! The hand-over of batches: a shard parks callers, the writer makes them durable and answers, while a timer expires them
-//! and the supervisor revokes them and has the log's end chosen.
+//! The hand-over of batches: a shard parks callers, the writer makes them durable and answers, while a timer expires
+//! them and the supervisor revokes them and has the log's end chosen.
 //!
-//! In scope: the real [`Commit`] core over the real tenure, published root and claims; a sync that succeeds, or fails so
-//! that the frames move. What was answered `Durable` must lie below the end that is chosen after the revoke. Not
+//! In scope: the real [`Commit`] core over the real tenure, published root and claims; a sync that succeeds, or fails
+//! so that the frames move. What was answered `Durable` must lie below the end that is chosen after the revoke. Not
 //! modelled: bytes, more than one failure and other policies (`tests/explore` has them).
 
 use mainstay::model::{EditOutcome, Lsn, SegmentSeq, SyncPolicy};
@@ -132,7 +132,7 @@ fn write(scene: &Scene, sync_fails: bool) {
             }
             match action {
                 Action::Write { batches, .. } => {
-                    let end = queue.drain(..batches).last().map(|handed| handed.end);
+                    let end = queue.drain(..batches).next_back().map(|handed| handed.end);
                     scene.log.lock().written = end.unwrap();
                     core.on_done(true);
                 }

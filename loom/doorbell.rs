@@ -17,7 +17,7 @@ fn drain(lane: &Items, taken: &mut Vec<u8>) {
 }
 
 fn pushes_against_drains(turn: fn(&Items, &mut Vec<u8>)) {
-    bounded(3, move || {
+    bounded(5, move || {
         let (lane, mailbox) = (Arc::new(Items::new()), Arc::new(Mailbox::new()));
         *lane.wake.lock() = Some(Arc::clone(&mailbox));
         let push = |item| {
@@ -94,7 +94,7 @@ fn twin_load_then_store() {
 }
 
 fn a_push_against_a_restart(attach: fn(&Items, &Arc<Mailbox<Message>>)) {
-    bounded(3, move || {
+    bounded(4, move || {
         let lane = Arc::new(Items::new());
         let (old, new) = (Arc::new(Mailbox::new()), Arc::new(Mailbox::new()));
         *lane.wake.lock() = Some(Arc::clone(&old));

@@ -5,8 +5,13 @@
 //! RUSTFLAGS="--cfg loom" cargo test --profile loom --target-dir target/loom --test loom
 //! ```
 //! Each model has a twin with one step reversed, written out beside it, that must fail. Not modelled anywhere here:
-//! flume, tokio, ractor and arc-swap, which loom cannot see; `support/` has stand-ins with the same rules. Message order
-//! alone is explored further in `tests/explore`.
+//! flume, tokio, ractor and arc-swap, which loom cannot see; `support/` has stand-ins with the same rules. Message
+//! order alone is explored further in `tests/explore`.
+
+#![cfg_attr(
+    loom,
+    expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "this is a test")
+)]
 
 #[cfg(not(loom))]
 compile_error!("build this with RUSTFLAGS=\"--cfg loom\"");
@@ -27,5 +32,7 @@ mod room;
 mod shutdown;
 #[cfg(loom)]
 mod support;
+#[cfg(loom)]
+mod view;
 #[cfg(loom)]
 mod watermark;

@@ -11,7 +11,7 @@ use mainstay::sync::tenure::Tenure;
 use mainstay::sync::watermark::Watermark;
 use mainstay::sync::{Arc, Mutex};
 
-use crate::support::{Root, bounded, position, spawn, wait};
+use crate::support::{Root, bounded, position, spawn, unbounded, wait};
 
 type Callers = Vec<Port<&'static str>>;
 
@@ -39,7 +39,7 @@ fn answer(callers: Vec<Callers>, answer: &'static str) {
 
 /// The old writer's sync returns while the supervisor revokes it and begins anew.
 fn a_late_sync_against_a_revoke(finish: fn(&Old)) {
-    bounded(3, move || {
+    bounded(5, move || {
         let old = Arc::new(Old::new());
         let (mut ticket, port) = claim();
         assert!(port.accept(position(1, 1)));
@@ -100,7 +100,7 @@ fn a_park_against_a_revoke<T: 'static>(
     park: fn(&T, Port<&'static str>),
     revoke: fn(&T) -> Vec<Callers>,
 ) {
-    bounded(3, move || {
+    unbounded(move || {
         let tenure = Arc::new(new());
         let (mut ticket, port) = claim();
         assert!(port.accept(position(1, 1)));
@@ -114,7 +114,7 @@ fn a_park_against_a_revoke<T: 'static>(
     });
 }
 
-/// A park against a revoke: whoever has the port in the end answers it (bounded). Guards F2, F33.
+/// A park against a revoke: whoever has the port in the end answers it. Guards F2, F33.
 #[test]
 fn nobody_is_parked_for_ever() {
     a_park_against_a_revoke(
@@ -141,7 +141,7 @@ fn twin_park_without_a_look() {
 
 /// The recovery reads the file while the old writer may still complete what it has synced.
 fn a_completion_against_a_recovery(complete: fn(&Tenure<()>, &Watermark, Lsn)) {
-    bounded(3, move || {
+    unbounded(move || {
         let tenure = Arc::new(Tenure::new(Lsn(1)));
         let told = Arc::new(Watermark::new(Lsn(1)));
         let file = Arc::new(AtomicU64::new(1));
@@ -159,7 +159,7 @@ fn a_completion_against_a_recovery(complete: fn(&Tenure<()>, &Watermark, Lsn)) {
     });
 }
 
-/// What is completed was on the disk before the log's end was chosen (bounded). Guards F1, F36.
+/// What is completed was on the disk before the log's end was chosen. Guards F1, F36.
 #[test]
 fn the_recovery_finds_what_was_answered() {
     a_completion_against_a_recovery(|tenure, told, end| {

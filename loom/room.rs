@@ -1,16 +1,16 @@
 //! Room in the log: a shard that falls asleep for lack of it against the writer's next grant.
 //!
-//! In scope: the wish that carries the grant it was made at. Not modelled: how a grant is computed (`tests/explore`), and
-//! disks that are full for good.
+//! In scope: the wish that carries the grant it was made at. Not modelled: how a grant is computed (`tests/explore`),
+//! and disks that are full for good.
 
 use mainstay::sync::Arc;
 use mainstay::sync::room::Room;
 
-use crate::support::{Lane, Mailbox, Message, bounded, spawn};
+use crate::support::{Lane, Mailbox, Message, spawn, unbounded};
 
 /// A grant that comes while the shard decides to sleep.
 fn a_wish_against_a_grant(wakes: fn(seen: u64, granted: u64, last: u64) -> bool) {
-    bounded(3, move || {
+    unbounded(move || {
         let room = Arc::new(Room::new());
         let (lane, log) = (Arc::new(Lane::<()>::new()), Arc::new(Lane::new()));
         let (shard, writer) = (Arc::new(Mailbox::new()), Arc::new(Mailbox::new()));
@@ -48,7 +48,7 @@ fn a_wish_against_a_grant(wakes: fn(seen: u64, granted: u64, last: u64) -> bool)
     });
 }
 
-/// A shard without room against a grant that it has not seen (bounded). Guards F33, F57.
+/// A shard without room against a grant that it has not seen. Guards F33, F57.
 #[test]
 fn a_grant_that_was_not_seen_wakes_the_shard() {
     a_wish_against_a_grant(|seen, granted, _| granted > seen);

@@ -7,7 +7,7 @@
 use mainstay::sync::Arc;
 use mainstay::sync::claim::{Answer, Port, Withdrawal, claim};
 
-use crate::support::{Lane, Mailbox, bounded, position, spawn, wait};
+use crate::support::{Lane, Mailbox, bounded, position, spawn, unbounded, wait};
 
 type Items = Lane<Port<&'static str>>;
 
@@ -45,7 +45,7 @@ fn execute_all(lane: &Items) -> usize {
 }
 
 fn submits_against_a_close(close: fn(&Items)) {
-    bounded(2, move || {
+    bounded(4, move || {
         let (lane, mailbox) = (Arc::new(Items::new()), Arc::new(Mailbox::new()));
         lane.attach(mailbox);
         let caller = || {
@@ -83,7 +83,7 @@ fn twin_drain_before_close() {
 
 /// The shard finds no room and puts a command back, while its supervisor closes the lane.
 fn a_put_back_against_a_close(put_back: fn(&Items, Port<&'static str>)) {
-    bounded(3, move || {
+    unbounded(move || {
         let lane = Arc::new(Items::new());
         let (mut ticket, port) = claim();
         lane.push_quietly(port);
@@ -102,7 +102,7 @@ fn a_put_back_against_a_close(put_back: fn(&Items, Port<&'static str>)) {
     });
 }
 
-/// A command that is put back against a fence: whoever comes last refuses it (bounded). Guards F33, F57.
+/// A command that is put back against a fence: whoever comes last refuses it. Guards F33, F57.
 #[test]
 fn what_is_put_back_is_refused() {
     a_put_back_against_a_close(|lane, port| {

@@ -53,6 +53,8 @@ async fn another_shard_count_is_an_error() {
     runtime.submit(add("a", 1)).await.unwrap();
     runtime.shutdown().await.unwrap();
     drop(runtime);
+    // Opening waits for the thread that may still make a spare.
+    drop(Runtime::open(Counters, options.clone()).await.unwrap());
     let before = content(dir.path());
     let error = open_error(Options { shards: Some(3), ..options.clone() }).await;
     assert!(matches!(error, OpenError::ShardCount { found: 2, wanted: 3 }), "{error}");

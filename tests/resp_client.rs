@@ -2,6 +2,7 @@
 
 #![cfg(not(loom))]
 #![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "this is a test")]
 
 #[path = "support/resp.rs"]
 mod resp;
@@ -165,7 +166,12 @@ fn clients_find_what_they_ask_for_at_connect() {
     assert_eq!(info.get::<String>("redis_version").as_deref(), Some("7.0.15"));
 
     let mut raw = server.connect();
-    raw.line("HELLO 3 SETNAME me", "%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$5\r\nproto\r\n:3\r\n$2\r\nid\r\n:2\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0");
+    raw.line(
+        "HELLO 3 SETNAME me",
+        "%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n\
+         $5\r\nproto\r\n:3\r\n$2\r\nid\r\n:2\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n\
+         $4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0",
+    );
     raw.line("GET none", "_");
     raw.line("MGET none a", "*2\r\n_\r\n$1\r\n1");
     raw.line("CONFIG GET save", "%1\r\n$4\r\nsave\r\n$0\r\n");

@@ -4,6 +4,7 @@
 
 #![cfg(not(loom))]
 #![cfg(unix)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
 
 #[path = "support/resp.rs"]
 mod resp;

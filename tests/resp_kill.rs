@@ -1,14 +1,16 @@
-//! `kill -9` in a loop: whatever the example server has acknowledged is there after the next start, under every sync policy.
+//! `kill -9` in a loop: whatever the example server has acknowledged is there after the next start, under every sync
+//! policy.
 //!
-//! Two clients send pipelines of unique values and increments and record outside of the data directory what was sent and
-//! what was acknowledged. The server is killed after a random number of acknowledgements, while more requests are under
-//! way, or at a random moment of its start. Guards against acknowledging before the write, losing or inventing commands in
-//! recovery, half-applied frames, and going back behind what a reader has seen.
+//! Two clients send pipelines of unique values and increments and record outside of the data directory what was sent
+//! and what was acknowledged. The server is killed after a random number of acknowledgements, while more requests are
+//! under way, or at a random moment of its start. Guards against acknowledging before the write, losing or inventing
+//! commands in recovery, half-applied frames, and going back behind what a reader has seen.
 //!
 //! The seed is printed; `RESP_KILL_SEED` repeats the same choices, `RESP_KILL_ROUNDS` makes it run longer.
 
 #![cfg(not(loom))]
 #![cfg(unix)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
 
 #[path = "support/resp.rs"]
 mod resp;
@@ -41,7 +43,8 @@ impl Random {
     }
 }
 
-/// What one client knows of its own keys. Its n-th request follows from n alone, so numbers are all there is to record.
+/// What one client knows of its own keys. Its n-th request follows from n alone, so numbers are all there is to
+/// record.
 #[derive(Clone)]
 struct Book {
     name: usize,

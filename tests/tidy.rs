@@ -5,7 +5,6 @@
 //! groups unfolded and `super` resolved; `the_reader_sees_what_it_should` shows that this finds what it is for.
 
 #![cfg(not(loom))]
-#![expect(clippy::print_stdout, reason = "notes are kept in the test's output")]
 #![expect(clippy::expect_used, reason = "this is a test")]
 
 use std::collections::BTreeSet;
@@ -273,10 +272,10 @@ fn files_are_short() {
 fn functions(code: &str) -> impl Iterator<Item = (usize, usize)> {
     let lines: Vec<_> = code.lines().collect();
     let is_start = |line: &str| {
-        let words = line.split_whitespace();
+        let mut words = line.split_whitespace();
         let modifier =
             |word: &&str| word.starts_with("pub") || ["const", "async", "default"].contains(word);
-        words.skip_while(|word| modifier(word) || word.ends_with(')')).next() == Some("fn")
+        words.find(|word| !modifier(word) && !word.ends_with(')')) == Some("fn")
     };
     let starts: Vec<_> =
         (0..lines.len()).filter(|at| lines.get(*at).is_some_and(|line| is_start(line))).collect();
@@ -334,7 +333,7 @@ fn sources_are_ascii_and_finished() {
     must_be_empty(&violations);
 }
 
-/// Modules of the crate that a part may name beside its own. The rest of the crate is the actors' side and may name all.
+/// Modules of the crate that a part may name beside its own. The rest of the crate may name all.
 const MAY_NAME: [(&str, &[&str]); 5] = [
     ("src/model", &[]),
     ("src/sync", &["model"]),
@@ -381,10 +380,12 @@ fn protocols_are_pure() {
     for source in sources(&["src/protocol"]) {
         let words = source.words().filter(|word| forbidden.contains(word));
         violations.extend(words.map(|word| format!("{} names {word}", source.path)));
+        // A policy's interval is a value, which only tests have to make.
+        let is_value = |path: &String| source.is_test() && path == "std::time::Duration";
         let outside = ["std::time", "std::fs", "std::io", "std::sync", "std::thread", "std::net"];
         let paths = paths(&source)
             .into_iter()
-            .filter(|path| outside.iter().any(|place| path.starts_with(place)));
+            .filter(|path| !is_value(path) && outside.iter().any(|place| path.starts_with(place)));
         violations.extend(paths.map(|path| format!("{} names {path}", source.path)));
     }
     must_be_empty(&violations);
@@ -424,11 +425,10 @@ fn shared_memory_runtime_and_codec_have_one_place_each() {
 }
 
 /// Files of `src/sync` that need no model of their own.
-const UNMODELLED: [(&str, &str); 4] = [
-    ("mod", "has no code"),
+const UNMODELLED: [(&str, &str); 3] = [
     ("shim", "is the switch to loom itself"),
     ("counters", "numbers for statistics decide nothing"),
-    ("room", "a stale grant only makes the shard wait; tests/explore/commit has the rule"),
+    ("mutants", "is a constant under loom"),
 ];
 
 /// Names of the modules that lie directly in a place.

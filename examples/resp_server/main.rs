@@ -1,11 +1,12 @@
-//! A server that `redis-cli`, `redis-benchmark` and Redis client libraries can talk to, with the durability of mainstay.
+//! A server that `redis-cli`, `redis-benchmark` and Redis client libraries can talk to, with the durability of
+//! mainstay.
 //!
 //! ```text
 //! cargo run --release --example resp_server -- --dir /tmp/data --port 6379
 //! redis-cli -p 6379 set greeting hello
 //! ```
-//! Prints `ready ADDR:PORT` when it serves. SIGTERM, SIGINT and `SHUTDOWN` end it in good order, with code 0; it ends with
-//! 2 for a wrong command line, 3 for damaged data, 4 for a directory in use and 5 when the system fails it.
+//! Prints `ready ADDR:PORT` when it serves. SIGTERM, SIGINT and `SHUTDOWN` end it in good order, with code 0; it ends
+//! with 2 for a wrong command line, 3 for damaged data, 4 for a directory in use and 5 when the system fails it.
 //!
 //! `MSET`, `DEL`, `UNLINK` and `FLUSHALL` are atomic within a shard, not across shards.
 

@@ -4,13 +4,15 @@ mod caller;
 mod lane;
 mod mailbox;
 mod signal;
+mod slot;
 mod watch;
 
 pub use caller::wait;
 pub use lane::Lane;
 pub use mailbox::Mailbox;
 pub use signal::Signal;
-pub use watch::{Thread, Watched, spawn};
+pub use slot::{Slot, root};
+pub use watch::{Watched, spawn};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,7 +23,6 @@ use mainstay::sync::published::Positioned;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message {
     Drain,
-    Finish,
 }
 
 /// A root is where it ends.

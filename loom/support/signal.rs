@@ -1,4 +1,5 @@
-//! A stand-in for `tokio::sync::Notify` as it is used here: enable, look, then wait for whatever comes after the enable.
+//! A stand-in for `tokio::sync::Notify` as it is used here: enable, look, then wait for whatever comes after the
+//! enable.
 
 use super::Watched;
 

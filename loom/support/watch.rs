@@ -1,8 +1,9 @@
 //! Threads that sleep, and the watch that notices when nobody is left to wake them.
 //!
-//! Loom finds a deadlock too, but panics when no thread is active, and then every `Arc` that is dropped panics again and
-//! the process aborts; a twin could not be expected to fail. Here the thread that falls asleep or ends last panics, awake.
-//! The counts are plain cells: threads of a model share one thread of the system and change places in loom's types only.
+//! Loom finds a deadlock too, but panics when no thread is active, and then every `Arc` that is dropped panics again
+//! and the process aborts; a twin could not be expected to fail. Here the thread that falls asleep or ends last
+//! panics, awake. The counts are plain cells: threads of a model share one thread of the system and change places in
+//! loom's types only.
 
 use std::cell::Cell;
 use std::rc::Rc;

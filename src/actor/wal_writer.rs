@@ -25,6 +25,7 @@ use crate::machine::StateMachine;
 use crate::model::{Edit, EditOutcome, Incarnation, Tail};
 use crate::protocol::commit::{Action, Commit, Completion, Handed, Stop};
 use crate::storage::segment_file::Spare;
+use crate::sync::mutants;
 use files::Files;
 
 /// So many callers are answered by the writer's own thread.
@@ -104,7 +105,8 @@ impl<M: StateMachine> ThreadLocalActor for WalWriter<M> {
         arguments: WriterArguments<M>,
     ) -> Result<WriterState<M>, ActorProcessingErr> {
         let WriterArguments { slot, life, options, preparer, supervisor, clock, .. } = arguments;
-        let core = Commit::new(options.sync, options.limits(), life.first, arguments.eager);
+        let policy = mutants::policy(options.sync);
+        let core = Commit::new(policy, options.limits(), life.first, arguments.eager);
         let keeper = preparer.keeper.clone();
         let files = Files::new(&keeper.manifest(), &preparer, life.epoch, arguments.tail);
         let address = myself.clone();
@@ -242,7 +244,7 @@ impl<M: StateMachine> WriterState<M> {
                 self.done(written);
             }
             Action::Sync => {
-                let synced = self.files.sync();
+                let synced = mutants::sync(|| self.files.sync());
                 self.slot.counters.syncs.add(1);
                 self.done(synced);
             }
@@ -337,7 +339,7 @@ impl<M: StateMachine> WriterState<M> {
             slot.changed.notify_waiters();
         }
         let count: usize = callers.iter().map(Vec::len).sum();
-        let (shard, durability) = (slot.shard, completion.durability());
+        let (shard, durability) = (slot.shard, mutants::durability(completion.durability()));
         let answer = move || {
             for caller in callers.into_iter().flatten() {
                 let (reply, position) = (caller.reply, caller.position);

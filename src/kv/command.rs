@@ -1,7 +1,7 @@
 //! What can be done to keys, and what came of it: data, no behaviour.
 //!
-//! Invariant: [`Command`], [`When`] and [`Expiry`] are logged. Their variants are never reordered or removed, and new ones go
-//! to the end; `tests.rs` has their bytes.
+//! Invariant: [`Command`], [`When`] and [`Expiry`] are logged. Their variants are never reordered or removed, and new
+//! ones go to the end; `tests.rs` has their bytes.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use super::entity::Entity;
 /// A change to the keys of one shard.
 ///
 /// A command that names several keys must name keys of one shard: group them by
-/// [`Runtime::shard_of`](crate::Runtime::shard_of). It takes effect as a whole or not at all. A key of another shard would
-/// be stored where nobody looks for it.
+/// [`Runtime::shard_of`](crate::Runtime::shard_of). It takes effect as a whole or not at all. A key of another shard
+/// would be stored where nobody looks for it.
 ///
 /// Each variant says which [`Reply`] it gets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,24 +48,24 @@ pub enum Command {
         /// The key.
         key: Bytes,
     },
-    /// Adds to the decimal integer under a key, 0 if there is none, and keeps the expiry. [`Reply::Number`] with the sum, or
-    /// [`Reply::Refused`].
+    /// Adds to the decimal integer under a key, 0 if there is none, and keeps the expiry. [`Reply::Number`] with the
+    /// sum, or [`Reply::Refused`].
     Increment {
         /// The key.
         key: Bytes,
         /// What to add.
         by: i64,
     },
-    /// Adds to the end of a value, empty if there is none, and keeps the expiry. [`Reply::Length`] with the new length, or
-    /// [`Reply::Refused`].
+    /// Adds to the end of a value, empty if there is none, and keeps the expiry. [`Reply::Length`] with the new
+    /// length, or [`Reply::Refused`].
     Append {
         /// The key.
         key: Bytes,
         /// What to add.
         suffix: Bytes,
     },
-    /// Stores or removes a value if the present one is as expected. [`Reply::Stored`] or [`Reply::NotStored`], both with what
-    /// was there.
+    /// Stores or removes a value if the present one is as expected. [`Reply::Stored`] or [`Reply::NotStored`], both
+    /// with what was there.
     CompareAndSet {
         /// The key.
         key: Bytes,
@@ -76,8 +76,8 @@ pub enum Command {
         /// When the key expires from now on.
         expiry: Expiry,
     },
-    /// Changes when a key expires; a time that has passed removes it. [`Reply::Rescheduled`], or [`Reply::Unchanged`] if
-    /// there is no such key.
+    /// Changes when a key expires; a time that has passed removes it. [`Reply::Rescheduled`], or [`Reply::Unchanged`]
+    /// if there is no such key.
     Expire {
         /// The key.
         key: Bytes,
@@ -89,7 +89,8 @@ pub enum Command {
         /// The key.
         key: Bytes,
     },
-    /// Removes all keys of the shard. [`Reply::Removed`]. Has no key: [`Runtime::submit_to`](crate::Runtime::submit_to).
+    /// Removes all keys of the shard. [`Reply::Removed`]. Has no key:
+    /// [`Runtime::submit_to`](crate::Runtime::submit_to).
     Clear,
     /// Removes those of the keys that have expired. [`Reply::Removed`]. What a [`Sweeper`](super::Sweeper) submits.
     Sweep {

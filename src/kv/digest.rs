@@ -1,8 +1,8 @@
 //! One number for a whole state, to compare states that were reached in different ways.
 //!
-//! The BLAKE3 hashes of all entries, read as four little-endian 64-bit lanes, are added up lane by lane. A sum does not depend
-//! on the order, so neither the number of shards nor the shape of the map matters. It finds accidents; it is no proof
-//! against somebody who chooses keys to forge it.
+//! The BLAKE3 hashes of all entries, read as four little-endian 64-bit lanes, are added up lane by lane. A sum does
+//! not depend on the order, so neither the number of shards nor the shape of the map matters. It finds accidents; it
+//! is no proof against somebody who chooses keys to forge it.
 
 use std::fmt;
 
@@ -16,10 +16,11 @@ const LANES: usize = 4;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Digest([u64; LANES]);
 
-/// The digest of everything in a view that has not expired at `now`. Takes about 0.3 microseconds an entry: not for an async task.
+/// The digest of everything in a view that has not expired at `now`. Takes about 0.3 microseconds an entry: not for
+/// an async task.
 ///
-/// Two views have the same digest at the same `now` if they show the same keys with the same values and expiries, however
-/// many shards they have.
+/// Two views have the same digest at the same `now` if they show the same keys with the same values and expiries,
+/// however many shards they have.
 ///
 /// # Errors
 /// A shard is stale or refused.

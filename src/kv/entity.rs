@@ -1,7 +1,7 @@
 //! A value and when it expires, small in memory: 32 bytes, which short values share.
 //!
-//! Invariant: a longer value has an allocation of its own and of its exact length. It never keeps alive the network or log
-//! buffer that it came in.
+//! Invariant: a longer value has an allocation of its own and of its exact length. It never keeps alive the network
+//! or log buffer that it came in.
 
 use std::fmt;
 use std::num::NonZeroU64;

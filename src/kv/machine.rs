@@ -1,7 +1,7 @@
 //! [`Kv`]: how each command changes the state.
 //!
-//! Invariants: whatever has expired by [`At::time`] is as good as absent; nothing that has expired is stored; a command that
-//! is refused or whose condition does not hold writes nothing.
+//! Invariants: whatever has expired by [`At::time`] is as good as absent; nothing that has expired is stored; a
+//! command that is refused or whose condition does not hold writes nothing.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -14,8 +14,8 @@ pub fn wall_clock() -> Time {
     Time(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
-/// What is under a key and has not expired. `now` is the caller's wall clock, see [`wall_clock`]; the later of it and the
-/// shard's logged time decides, so a key that a command has found expired is expired for readers too.
+/// What is under a key and has not expired. `now` is the caller's wall clock, see [`wall_clock`]; the later of it and
+/// the shard's logged time decides, so a key that a command has found expired is expired for readers too.
 ///
 /// # Errors
 /// The key's shard is stale or refused in this view.
@@ -30,7 +30,8 @@ pub fn read(view: &View<Entity>, key: &[u8], now: Time) -> Result<Option<Arc<Ent
     Ok(Some(entity).filter(|entity| clock.shows(entity)))
 }
 
-/// The time by which readers of one shard judge expiry, for scans: the later of the shard's logged time and the wall clock.
+/// The time by which readers of one shard judge expiry, for scans: the later of the shard's logged time and the wall
+/// clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock(Time);
 

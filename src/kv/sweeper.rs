@@ -1,7 +1,7 @@
 //! [`Sweeper`]: finds entities that have expired and has their deletion logged.
 //!
-//! Expiry needs no sweeper to be right: readers and commands pass over what has expired. A sweeper frees its memory. It
-//! looks at a view, a slice at a time, and submits the keys it finds; [`Command::Sweep`] decides again, by logged
+//! Expiry needs no sweeper to be right: readers and commands pass over what has expired. A sweeper frees its memory.
+//! It looks at a view, a slice at a time, and submits the keys it finds; [`Command::Sweep`] decides again, by logged
 //! time, so a key that was written meanwhile stays and a sweep that is lost or repeated does no harm.
 
 use std::time::Duration;
@@ -25,8 +25,8 @@ const KEY_OVERHEAD_BYTES: usize = 9;
 const COMMAND_OVERHEAD_BYTES: usize = 16;
 /// A sweep is no longer than this, unless one key is: others do not wait long behind it.
 const COMMAND_BYTES: usize = 16 * 1024;
-/// A view serves this many rounds. A younger one would show little more, and every view that is taken costs a busy shard
-/// copies of the paths that it changes next.
+/// A view serves this many rounds. A younger one would show little more, and every view that is taken costs a busy
+/// shard copies of the paths that it changes next.
 const ROUNDS_A_VIEW: u32 = 10;
 /// No option makes it spin.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
@@ -43,8 +43,8 @@ pub struct SweeperOptions {
     pub idle_interval: Duration,
     /// How many keys of a shard one slice looks at. Default 1,024, which takes a fraction of a millisecond.
     pub slice_keys: usize,
-    /// How many slices of a shard one round looks at, at most: more than one only while many keys have expired, or after an
-    /// idle pause. Default 32.
+    /// How many slices of a shard one round looks at, at most: more than one only while many keys have expired, or
+    /// after an idle pause. Default 32.
     pub slices_max: u32,
 }
 
@@ -61,8 +61,8 @@ impl Default for SweeperOptions {
 
 /// A task that frees what has expired, in every shard. Dropping it stops it.
 ///
-/// It holds a clone of the runtime, so stop it before you expect dropping the runtime to close the directory. An orderly
-/// [`Runtime::shutdown`] ends it too.
+/// It holds a clone of the runtime, so stop it before you expect dropping the runtime to close the directory. An
+/// orderly [`Runtime::shutdown`] ends it too.
 #[derive(Debug)]
 pub struct Sweeper(JoinHandle<()>);
 

@@ -204,3 +204,6 @@ impl Keeper {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -160,3 +160,6 @@ impl Lives {
         effects.push(Effect::Pause(self.incarnation, pause_ms));
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -5,8 +5,8 @@
 //!                          |
 //!                          +-- deadline --> abandon the shards still owed
 //! ```
-//! Leaf-last: a shard takes what waits in its lane, then its writer writes, syncs and answers, and only when every shard
-//! has ended is the manifest keeper stopped, whom they may still ask.
+//! Leaf-last: a shard takes what waits in its lane, then its writer writes, syncs and answers, and only when every
+//! shard has ended is the manifest keeper stopped, whom they may still ask.
 //!
 //! Invariants: everything accepted is answered, with the truth or with `Unconfirmed` at the deadline; a shard counts
 //! once, however often its end is reported; the keeper is stopped after the last shard; done is said once.
@@ -109,3 +109,6 @@ impl Shutdown {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

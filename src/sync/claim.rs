@@ -155,3 +155,6 @@ impl<T> Drop for Port<T> {
         self.finish(Answer::Abandoned);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -7,6 +7,7 @@
 pub mod claim;
 pub mod counters;
 pub mod doorbell;
+pub mod mutants;
 pub mod published;
 pub mod room;
 mod shim;

@@ -113,3 +113,6 @@ mod cell {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

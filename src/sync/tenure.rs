@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 
 use super::Mutex;
+use super::mutants::{self, Mutant};
 use super::watermark::Watermark;
 use crate::model::Lsn;
 
@@ -112,6 +113,9 @@ impl<P> Tenure<P> {
     /// The supervisor's side, or the writer's own after a seal: ends the tenure and takes all callers.
     pub fn revoke(&self) -> Vec<P> {
         let mut state = self.state.lock();
+        if mutants::is_on(Mutant::StaleIncarnation) {
+            return Vec::new();
+        }
         state.revoked = true;
         state.parked.drain(..).map(|parked| parked.ports).collect()
     }
@@ -121,3 +125,6 @@ impl<P> Tenure<P> {
         self.state.lock().revoked
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -68,7 +68,7 @@ impl Reopening {
             disk.count_only_mutations(true);
             disk.fail_in(1 + self.point.seed / 7 % 14, FaultKind::Crash);
         }
-        self.write_more(&disk, &runtime, book, wrong).await;
+        self.write_more(&runtime, book, wrong).await;
         let crashed = disk.crash(self.point.seed.wrapping_add(1));
         drop(runtime);
 
@@ -87,18 +87,15 @@ impl Reopening {
 
     async fn write_more(
         &self,
-        disk: &SimDisk,
         runtime: &Runtime<Ledger>,
         book: &mut Book,
         wrong: &mut Vec<String>,
     ) {
-        if self.point.may_still_fail(self.ending) {
-            return;
-        }
         let before = book.receipts();
         let entries = ["a", "b", "c"].map(|key| book.entry(key, 50)).to_vec();
         book.submit_all(runtime, entries).await;
-        if book.receipts() != before + 3 && !disk.is_power_cut() {
+        let anything_goes = self.point.may_still_fail(self.ending) || self.cuts_again();
+        if book.receipts() != before + 3 && !anything_goes {
             let records = book.records();
             let answers: Vec<_> = records.iter().rev().take(3).map(|r| &r.answer).collect();
             wrong.push(format!("reopened, it takes no commands: {answers:?}"));

@@ -9,6 +9,11 @@
 //! point is named by its workload, policy, call, fault and seed.
 
 #![cfg(not(loom))]
+#![expect(
+    clippy::print_stdout,
+    reason = "points and seeds are evidence, kept in the test's output"
+)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
 
 #[path = "../support/book.rs"]
 mod book;
@@ -16,6 +21,7 @@ mod book;
 mod ledger;
 
 mod ending;
+mod mutants;
 mod point;
 mod sweep;
 mod workload;
@@ -63,21 +69,4 @@ fn an_orderly_shutdown() {
 #[test]
 fn two_shards() {
     Sweep::of(Workload::TwoShards).run();
-}
-
-/// The suite is worth something: without syncs it fails. Guards F4, F8.
-#[test]
-fn a_disk_that_lies_about_sync_is_noticed() {
-    for workload in Workload::ALL {
-        let violations = Sweep::of(workload).on_a_lying_disk(|disk| disk.lie_about_sync(true));
-        assert!(violations > 0, "{workload:?}: nobody notices that nothing is synced");
-    }
-}
-
-/// The suite is worth something: without directory syncs it fails. Guards F6.
-#[test]
-fn a_disk_that_lies_about_directory_sync_is_noticed() {
-    let sweep = Sweep::of(Workload::FirstOpen);
-    let violations = sweep.on_a_lying_disk(|disk| disk.lie_about_sync_dir(true));
-    assert!(violations > 0, "nobody notices that no directory is synced");
 }

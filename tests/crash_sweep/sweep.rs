@@ -8,6 +8,7 @@ use mainstay::SyncPolicy;
 use mainstay::sim::SimDisk;
 
 use crate::book::Book;
+use crate::mutants::unmutated;
 use crate::point::{Kind, Point, Tried, Wrong};
 use crate::workload::{Stage, Workload};
 
@@ -48,28 +49,13 @@ impl Sweep {
         Self { workload }
     }
 
-    /// Tries every point and panics if anything was wrong.
+    /// Tries every point under every policy, and panics if anything was wrong.
     pub fn run(self) {
+        let _unmutated = unmutated();
         let started = Instant::now();
         let mut sum = Sum::default();
         for policy in POLICIES {
-            let (base, book) = self.base(policy);
-            let dry = run(self.point(policy, None, 1), &base, &book);
-            assert!(dry.violations.is_empty(), "{:#?}", dry.violations);
-            println!("{:?} {policy:?}: {} calls", self.workload, dry.calls);
-            let points = self.points(policy, dry.calls);
-            let next = AtomicUsize::new(0);
-            let work = || {
-                let mut sum = Sum::default();
-                while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    sum.add(run(*point, &base, &book));
-                }
-                sum
-            };
-            thread::scope(|scope| {
-                let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
-                workers.into_iter().for_each(|worker| sum.join(worker.join().unwrap()));
-            });
+            sum.join(self.try_until(policy, usize::MAX));
         }
         println!(
             "{:?}: {} points, {} endings, {} receipts, {:?}",
@@ -83,6 +69,37 @@ impl Sweep {
             println!("{violation}");
         }
         assert!(sum.violations.is_empty(), "{} violations", sum.violations.len());
+    }
+
+    /// Something that is wrong under one policy, if anything is.
+    pub fn violations(self, policy: SyncPolicy) -> Vec<String> {
+        self.try_until(policy, 10).violations
+    }
+
+    /// Tries every point, or until so much is wrong.
+    fn try_until(&self, policy: SyncPolicy, enough: usize) -> Sum {
+        let (base, book) = self.base(policy);
+        let dry = run(self.point(policy, None, 1), &base, &book);
+        println!("{:?} {policy:?}: {} calls", self.workload, dry.calls);
+        let points = self.points(policy, dry.calls);
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut sum = Sum::default();
+            while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
+                sum.add(run(*point, &base, &book));
+                if sum.violations.len() >= enough {
+                    break;
+                }
+            }
+            sum
+        };
+        let mut sum = Sum::default();
+        sum.add(dry);
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
+            workers.into_iter().for_each(|worker| sum.join(worker.join().unwrap()));
+        });
+        sum
     }
 
     fn point(&self, policy: SyncPolicy, wrong: Option<Wrong>, seed: u64) -> Point {
@@ -154,7 +171,7 @@ fn run(point: Point, base: &SimDisk, book: &Book) -> Tried {
 }
 
 /// On a runtime of its own, which ends with it. A third of the seeds has more than one thread.
-fn block_on<T>(seed: u64, work: impl Future<Output = T>) -> T {
+pub fn block_on<T>(seed: u64, work: impl Future<Output = T>) -> T {
     let mut runtime = if seed.is_multiple_of(3) {
         tokio::runtime::Builder::new_multi_thread()
     } else {

@@ -1,7 +1,7 @@
 //! The explorer: depth-first through every step of a model, each state once; or at random through longer lives.
 //!
-//! States are told apart by a 128-bit hash of their `Debug` form, so whatever a model wants to count as equal must print
-//! equally. On a panic the steps that led there are printed.
+//! States are told apart by a 128-bit hash of their `Debug` form, so whatever a model wants to count as equal must
+//! print equally. On a panic the steps that led there are printed.
 
 use std::collections::BTreeSet;
 use std::fmt::{Debug, Write};
@@ -78,7 +78,8 @@ pub fn wander<M: Model>(name: &str, start: &M, seed: u64, walks: u32, steps_max:
         let mut trail = Trail(Vec::new());
         for _ in 0..steps_max {
             let mut steps = state.steps();
-            if draw(&mut random) % 16 > 0 && !steps.iter().all(|step| M::is_rare(*step)) {
+            if !draw(&mut random).is_multiple_of(16) && !steps.iter().all(|step| M::is_rare(*step))
+            {
                 steps.retain(|step| !M::is_rare(*step));
             }
             let Some(at) = draw(&mut random).checked_rem(steps.len() as u64) else {

@@ -11,7 +11,7 @@
     clippy::print_stdout,
     reason = "the numbers of states are evidence, kept in the test's output"
 )]
-#![expect(clippy::panic, clippy::expect_used, reason = "this is a test")]
+#![expect(clippy::expect_used, reason = "this is a test")]
 
 mod commit;
 mod dfs;

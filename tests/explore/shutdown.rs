@@ -1,7 +1,8 @@
 //! The orderly end under every order of shards' ends, losses, deadlines and the keeper's end, repeated ones included.
 //!
-//! In scope: shards that finish, are lost before or while stopping, or never report; a keeper that ends when told, before
-//! that, or never; several requests. Not modelled: what happens to commands in a lane that closes (`loom/shutdown.rs`).
+//! In scope: shards that finish, are lost before or while stopping, or never report; a keeper that ends when told,
+//! before that, or never; several requests. Not modelled: what happens to commands in a lane that closes
+//! (`loom/shutdown.rs`).
 
 use std::collections::BTreeSet;
 

@@ -5,8 +5,11 @@
 
 #![cfg(not(loom))]
 #![expect(
-    clippy::print_stdout,
-    reason = "seeds and numbers are evidence, kept in the test's output"
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "this is a test"
 )]
 
 #[path = "../support/book.rs"]

@@ -87,6 +87,16 @@ impl Scene {
         self.book.submit_all(&self.runtime, entries).await;
     }
 
+    /// Writes until somebody gives a receipt: a death may be on its way.
+    pub async fn write_at_last(&self, key: &str) {
+        let started = Instant::now();
+        let receipts = self.book.receipts();
+        while self.book.receipts() == receipts {
+            assert!(started.elapsed() < PATIENCE, "it does not serve: {:?}", self.runtime.stats());
+            self.write_many(key, 1).await;
+        }
+    }
+
     pub fn stats(&self, shard: u32) -> ShardStats {
         self.runtime.stats().shards[shard as usize].clone()
     }

@@ -1,5 +1,6 @@
 //! The example server as a process of its own, and a client that sees every byte.
 #![allow(dead_code, reason = "each test uses its part")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this is a test")]
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,8 +1,8 @@
 //! The requests of one read, carried out: writes are gathered and submitted together, one hop a shard.
 //!
 //! Invariants:
-//! - A read shows every receipt that anybody got before its request arrived, and every write before it on this connection to
-//!   the same shard: those are settled first. Writes to other shards it does not wait for.
+//! - A read shows every receipt that anybody got before its request arrived, and every write before it on this
+//!   connection to the same shard: those are settled first. Writes to other shards it does not wait for.
 //! - Whatever is neither a read of keys nor a write waits for all writes before it.
 //! - After an unconfirmed command no reply is written any more.
 

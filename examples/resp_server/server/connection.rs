@@ -1,8 +1,8 @@
 //! One connection: reads what is there, carries it out, and writes all replies at once.
 //!
-//! Invariants: replies come in the order of the requests; what waits to be sent is bounded by [`OUTPUT_BYTES_SOFT`] and one
-//! reply, because a peer that does not read is not served further; a connection that ends in the middle of a command
-//! has not told the peer anything about it.
+//! Invariants: replies come in the order of the requests; what waits to be sent is bounded by [`OUTPUT_BYTES_SOFT`]
+//! and one reply, because a peer that does not read is not served further; a connection that ends in the middle of a
+//! command has not told the peer anything about it.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;

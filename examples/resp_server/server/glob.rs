@@ -1,4 +1,5 @@
-//! Patterns of `KEYS` and `SCAN ... MATCH`, as Redis takes them: `*`, `?`, `[a-z]`, `[^a]` and `\` before any of these.
+//! Patterns of `KEYS` and `SCAN ... MATCH`, as Redis takes them: `*`, `?`, `[a-z]`, `[^a]` and `\` before any of
+//! these.
 //!
 //! Only the last `*` is ever gone back to, so a pattern takes at most its length times the key's.
 

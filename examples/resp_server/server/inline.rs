@@ -69,8 +69,8 @@ fn unescaped(escaped: u8) -> u8 {
     }
 }
 
-/// Whether a line is part of a request of HTTP. A page in a browser can have any port of its machine sent one; what its
-/// body says must never be executed.
+/// Whether a line is part of a request of HTTP. A page in a browser can have any port of its machine sent one; what
+/// its body says must never be executed.
 pub fn is_http(words: &[Vec<u8>]) -> bool {
     let Some(first) = words.first() else {
         return false;

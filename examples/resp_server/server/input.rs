@@ -1,8 +1,8 @@
 //! Bytes that were received, cut into whole requests.
 //!
-//! A request is looked at before it is decoded: its headers alone, each byte once however slowly it arrives. So the decoder
-//! sees neither nested arrays, which would take it as deep as the sender likes, nor numbers beyond the limits, and
-//! no request is decoded twice.
+//! A request is looked at before it is decoded: its headers alone, each byte once however slowly it arrives. So the
+//! decoder sees neither nested arrays, which would take it as deep as the sender likes, nor numbers beyond the
+//! limits, and no request is decoded twice.
 //!
 //! Invariant: what is held is less than one request of the greatest length plus one read.
 
@@ -239,7 +239,8 @@ mod tests {
     #[test]
     fn what_came_before_is_still_served() {
         let (requests, broken) = received(b"PING\r\n*1\r\n:1\r\n");
-        assert_eq!(requests, [0..6]);
+        assert_eq!(requests.first(), Some(&(0..6)));
+        assert_eq!(requests.len(), 1);
         assert_eq!(broken, Some(Broken::NotABulk(':')));
     }
 }

@@ -20,8 +20,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// When the process is out of descriptors, one may be free again after this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop` is ready or a client says `SHUTDOWN`. On return every request that was begun has been answered,
-/// or its connection was closed without an answer.
+/// Serves until `stop` is ready or a client says `SHUTDOWN`. On return every request that was begun has been
+/// answered, or its connection was closed without an answer.
 pub async fn serve(
     listener: TcpListener,
     runtime: Runtime<Kv>,

@@ -1,7 +1,7 @@
 //! Replies as bytes, in the protocol version that the client chose with `HELLO`.
 //!
-//! Invariant: a reply that would be longer than the limit becomes an error, so what a connection holds is bounded by the
-//! limit and one soft mark that `connection` watches.
+//! Invariant: a reply that would be longer than the limit becomes an error, so what a connection holds is bounded by
+//! the limit and one soft mark that `connection` watches.
 
 use std::fmt::{Display, Write};
 

@@ -3,9 +3,9 @@
 //! # Cursor
 //! A decimal number: the number of the shard in the low 12 bits (there are at most 4,096), the top 50 bits of the
 //! hash to go on from above them. It stays below 2^62, so clients that read it as a signed number are fine; 0 is both
-//! the start and the end. Cutting the hash off means going on a little before the place that was reached, so a key may
-//! come twice, as in Redis, and none is passed over: a key that is there the whole time is returned, whatever happens to
-//! others and whoever restarts the server meanwhile. A page that would end where it began is made longer.
+//! the start and the end. Cutting the hash off means going on a little before the place that was reached, so a key
+//! may come twice, as in Redis, and none is passed over: a key that is there the whole time is returned, whatever
+//! happens to others and whoever restarts the server meanwhile. A page that would end where it began is made longer.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! Group commit under every order of batches, spares, failures, edits and ticks, for each policy.
 //!
-//! In scope: a shard that uses its grant to the full; spares that come late or not at all; every open, write, sync and
-//! rewrite failing; every edit failing, declined or left open; time that passes early; wishes for a sync; a finish and a
-//! revoke at any moment. A model of the files says what a crash would leave.
-//! Not modelled: bytes and recovery (`tests/crash_*`), and the callers, whom the tenure keeps (`loom/commit.rs`).
+//! In scope: a shard that uses its grant to the full; spares that come late or not at all; every open, write, sync
+//! and rewrite failing; every edit failing, declined or left open; time that passes early; wishes for a sync; a
+//! finish and a revoke at any moment. A model of the files says what a crash would leave. Not modelled: bytes and
+//! recovery (`tests/crash_*`), and the callers, whom the tenure keeps (`loom/commit.rs`).
 
 mod files;
 mod shell;
