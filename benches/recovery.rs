@@ -21,8 +21,7 @@ fn main() {
     println!("|---|---|---|---|---|---|");
     for shards in [1, 2] {
         let dir = directory();
-        let options =
-            Options { shards: Some(shards), sync: SyncPolicy::Never, ..Options::new(dir.path()) };
+        let options = Options { shards: Some(shards), sync: SyncPolicy::Never, ..Options::new(dir.path()) };
         let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         tokio.block_on(async {
             let runtime = Runtime::open(Puts, options.clone()).await.unwrap();

@@ -28,8 +28,7 @@ fn main() {
     // For a profiler: only this, with 256 tasks.
     if let Some(only) = std::env::args().skip(1).find(|argument| argument.starts_with("only-")) {
         let chosen = policies.iter().find(|(name, _)| only[5..].starts_with(&name[..5]));
-        let run =
-            chosen.map_or_else(|| submit_many(64, time), |(_, sync)| submit(*sync, 256, time));
+        let run = chosen.map_or_else(|| submit_many(64, time), |(_, sync)| submit(*sync, 256, time));
         return row(&only, 256, run, None);
     }
     println!("| what | tasks | ops/s | p50 us | p99 us | of the ceiling |");
@@ -64,10 +63,7 @@ fn rounds(one: impl Fn() -> Run) -> Run {
 
 fn row(what: &str, tasks: usize, run: Run, part: Option<f64>) {
     let part = part.map_or("-".to_owned(), |part| format!("{:.0} %", part * 100.0));
-    println!(
-        "| {what} | {tasks} | {:.0} | {:.0} | {:.0} | {part} |",
-        run.per_second, run.p50_us, run.p99_us
-    );
+    println!("| {what} | {tasks} | {:.0} | {:.0} | {:.0} | {part} |", run.per_second, run.p50_us, run.p99_us);
 }
 
 fn tokio_runtime() -> tokio::runtime::Runtime {

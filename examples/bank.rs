@@ -43,12 +43,7 @@ impl StateMachine for Bank {
         Cow::Owned(branch.to_le_bytes().to_vec())
     }
 
-    fn apply(
-        &self,
-        _: At,
-        state: &mut Txn<'_, Vec<u64>>,
-        command: Command,
-    ) -> Result<Reply, Abort> {
+    fn apply(&self, _: At, state: &mut Txn<'_, Vec<u64>>, command: Command) -> Result<Reply, Abort> {
         let key = self.key(&command).into_owned();
         let (from, to, amount) = match command {
             Command::Open { .. } => {

@@ -30,15 +30,10 @@ impl Actor for Application {
     type State = State;
     type Arguments = Options;
 
-    async fn pre_start(
-        &self,
-        myself: ActorRef<Message>,
-        options: Options,
-    ) -> Result<State, ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<Message>, options: Options) -> Result<State, ActorProcessingErr> {
         let arguments = RootArguments::new(kv::Kv, options);
         let name = Some("application/store".to_owned());
-        let (root, _) =
-            Root::spawn_linked(name, Root::default(), arguments, myself.get_cell()).await?;
+        let (root, _) = Root::spawn_linked(name, Root::default(), arguments, myself.get_cell()).await?;
         Ok(State { root, stopped: None })
     }
 
@@ -81,8 +76,7 @@ impl Actor for Application {
 async fn main() -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
     let options = Options::new(dir.path());
-    let (application, handle) =
-        Actor::spawn(Some("application".to_owned()), Application, options).await?;
+    let (application, handle) = Actor::spawn(Some("application".to_owned()), Application, options).await?;
 
     let runtime = call!(application, Message::Runtime)?;
     runtime.submit(Command::set("greeting", "hello")).await?;

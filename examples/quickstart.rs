@@ -55,10 +55,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let runtime = Runtime::open(Words, Options::new(&dir)).await?;
     for word in ["to", "be", "or", "not", "to", "be", "never"] {
         let receipt = runtime.submit(Command::Say(word.to_owned())).await?;
-        println!(
-            "{word:5} said {} times, {:?} at {}",
-            receipt.reply, receipt.durability, receipt.position
-        );
+        println!("{word:5} said {} times, {:?} at {}", receipt.reply, receipt.durability, receipt.position);
     }
     runtime.submit(Command::Forget("never".to_owned())).await?;
     let before = runtime.view().await.get(b"be")?.map(|count| *count);

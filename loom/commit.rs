@@ -16,13 +16,8 @@ use crate::support::{Lane, Mailbox, Message, Root, bounded, position, spawn, wai
 
 type Callers = Vec<Port<&'static str>>;
 
-const LIMITS: Limits = Limits {
-    frame_payload_max: 3,
-    batch_bytes_max: 3,
-    frame_overhead: 1,
-    alignment: 1,
-    segment_overhead: 1,
-};
+const LIMITS: Limits =
+    Limits { frame_payload_max: 3, batch_bytes_max: 3, frame_overhead: 1, alignment: 1, segment_overhead: 1 };
 
 /// What the disk and the manifest say.
 #[derive(Debug)]

@@ -8,10 +8,7 @@
 //! flume, tokio, ractor and arc-swap, which loom cannot see; `support/` has stand-ins with the same rules. Message
 //! order alone is explored further in `tests/explore`.
 
-#![cfg_attr(
-    loom,
-    expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "this is a test")
-)]
+#![cfg_attr(loom, expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "this is a test"))]
 
 #[cfg(not(loom))]
 compile_error!("build this with RUSTFLAGS=\"--cfg loom\"");

@@ -8,7 +8,7 @@ pub use crate::state::ReadError;
 pub use crate::storage::codec::CodecError;
 pub use crate::storage::error::{DiskError, LogError, ManifestError};
 
-/// A directory cannot be opened. Nothing in it was changed.
+/// A directory cannot be opened. Nothing that it held was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {

@@ -65,6 +65,7 @@ macro_rules! internal_modules {
         pub mod $name;
         $(#[$attribute])*
         #[cfg(not(any(loom, feature = "internals")))]
+        #[allow(dead_code, unused_imports, reason = "some of it is there for models and explorers only")]
         mod $name;
     )*};
 }
@@ -91,17 +92,15 @@ mod runtime;
 pub use actor::root::{Root, RootArguments, RootMessage};
 pub use config::{Options, Poison, RestartBudget};
 pub use error::{
-    CodecError, DiskError, DurableError, LogError, ManifestError, NotExecuted, OpenError,
-    OptionsError, ReadError, ShutdownError, SubmitError,
+    CodecError, DiskError, DurableError, LogError, ManifestError, NotExecuted, OpenError, OptionsError, ReadError,
+    ShutdownError, SubmitError,
 };
 pub use machine::{Abort, At, StateMachine};
 pub use model::{Durability, Epoch, Lsn, Position, ShardId, SyncPolicy, Time};
 #[cfg(not(loom))]
 pub use ractor;
 #[cfg(not(loom))]
-pub use runtime::{
-    LostRange, Outcome, Receipt, RecoveryReport, Runtime, ShardRecovery, ShardStats, Stats,
-};
+pub use runtime::{LostRange, Outcome, Receipt, RecoveryReport, Runtime, ShardRecovery, ShardStats, Stats};
 pub use state::{ScanPage, Txn, View};
 
 /// The encoding of commands and entities, for `upcast_command`, `upcast_entity` and tests.

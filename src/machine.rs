@@ -66,12 +66,7 @@ pub trait StateMachine: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Abort`] comes from [`Txn::get`] and is passed on with `?`; the run is then repeated, and only the last one counts.
-    fn apply(
-        &self,
-        at: At,
-        state: &mut Txn<'_, Self::Entity>,
-        command: Self::Command,
-    ) -> Result<Self::Reply, Abort>;
+    fn apply(&self, at: At, state: &mut Txn<'_, Self::Entity>, command: Self::Command) -> Result<Self::Reply, Abort>;
 
     /// Decodes a command that was logged under another schema. Refuses by default.
     ///

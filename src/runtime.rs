@@ -127,7 +127,7 @@ impl<M: StateMachine> Runtime<M> {
     /// without a command changes no byte. Must be called within a tokio runtime with timers enabled.
     ///
     /// # Errors
-    /// [`OpenError`]; nothing was changed.
+    /// [`OpenError`]; nothing that the directory held was changed.
     ///
     /// # Cancellation
     /// Dropping the future stops what was started; the lock is free once its threads have ended.
@@ -201,8 +201,7 @@ impl<M: StateMachine> Runtime<M> {
     /// The shutdown goes on.
     pub async fn shutdown(&self) -> Result<(), ShutdownError> {
         // The root has the deadline; this one is for a root that is gone before it can say so.
-        let patience =
-            self.shared.options.shutdown_deadline.saturating_mul(2) + Duration::from_secs(1);
+        let patience = self.shared.options.shutdown_deadline.saturating_mul(2) + Duration::from_secs(1);
         match self.shared.root.call(RootMessage::Shutdown, Some(patience)).await {
             Ok(CallResult::Success(result)) => result,
             _ => Err(ShutdownError::Ended),

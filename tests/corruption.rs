@@ -1,6 +1,7 @@
 //! Damaged, cut, missing and foreign files: a typed error that names the place, or a torn tail; never a guess.
 
 #![cfg(not(loom))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 mod support;
 
@@ -84,8 +85,7 @@ async fn a_frame_cut_at_every_byte_is_whole_or_absent() {
         assert_eq!(refusal(&runtime), None, "cut at {cut}");
         let view = runtime.latest();
         assert_eq!(view.get(b"first").unwrap().unwrap().sum, 1);
-        let found: Vec<_> =
-            [b"a", b"b", b"c"].iter().map(|key| view.get(*key).unwrap().is_some()).collect();
+        let found: Vec<_> = [b"a", b"b", b"c"].iter().map(|key| view.get(*key).unwrap().is_some()).collect();
         assert_eq!(found, [cut == written; 3], "cut at {cut}");
         let expected = if cut == written { Lsn(5) } else { Lsn(2) };
         let receipt = runtime.submit(add("after", 9)).await.unwrap();
@@ -104,9 +104,7 @@ async fn every_flipped_byte_of_a_durable_frame_is_corruption_and_other_shards_op
     let sim = SimDisk::new(2);
     let runtime = open(&sim, 2).await;
     let keys: Vec<String> = (0..64).map(|n| format!("k{n}")).collect();
-    let of = |shard| {
-        keys.iter().find(|key| runtime.shard_of(key.as_bytes()) == ShardId(shard)).unwrap().clone()
-    };
+    let of = |shard| keys.iter().find(|key| runtime.shard_of(key.as_bytes()) == ShardId(shard)).unwrap().clone();
     let (zero_key, one_key) = (of(0), of(1));
     for n in 0..3 {
         runtime.submit(add(&zero_key, n)).await.unwrap();
@@ -179,8 +177,7 @@ async fn a_flipped_byte_of_the_last_frame_is_torn_unless_the_log_was_closed() {
 async fn a_hole_left_by_unsynced_pages_is_a_torn_tail() {
     for sync in [SyncPolicy::Never, SyncPolicy::Interval(Duration::from_secs(3600))] {
         let sim = SimDisk::new(4);
-        let runtime =
-            Runtime::open_on(sim.clone(), Counters, Options { sync, ..options(1) }).await.unwrap();
+        let runtime = Runtime::open_on(sim.clone(), Counters, Options { sync, ..options(1) }).await.unwrap();
         for n in 0..4 {
             runtime.submit(add("a", n)).await.unwrap();
         }

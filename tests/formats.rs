@@ -4,12 +4,12 @@
 //! might.
 
 #![cfg(not(loom))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 use bytes::Bytes;
 use mainstay::codec;
 use mainstay::model::{
-    Batch, DirectoryId, Edit, Epoch, Incarnation, Lsn, Manifest, Routing, SegmentSeq, ShardId,
-    Tail, Time,
+    Batch, DirectoryId, Edit, Epoch, Incarnation, Lsn, Manifest, Routing, SegmentSeq, ShardId, Tail, Time,
 };
 use mainstay::storage::frame::{self, Frame, FrameHeader};
 use mainstay::storage::line;
@@ -23,23 +23,21 @@ fn bytes(most: usize) -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn batches() -> impl Strategy<Value = Vec<Batch>> {
-    proptest::collection::vec(proptest::collection::vec(bytes(40), 1..6), 0..5).prop_map(
-        |batches| {
-            let mut next = 7;
-            let batch = |commands: Vec<Vec<u8>>| {
-                let first = Lsn(next);
-                next += commands.len() as u64;
-                Batch {
-                    time: Time(next * 10),
-                    schema: 2,
-                    first,
-                    lengths: commands.iter().map(|command| command.len() as u32).collect(),
-                    bytes: Bytes::from(commands.concat()),
-                }
-            };
-            batches.into_iter().map(batch).collect()
-        },
-    )
+    proptest::collection::vec(proptest::collection::vec(bytes(40), 1..6), 0..5).prop_map(|batches| {
+        let mut next = 7;
+        let batch = |commands: Vec<Vec<u8>>| {
+            let first = Lsn(next);
+            next += commands.len() as u64;
+            Batch {
+                time: Time(next * 10),
+                schema: 2,
+                first,
+                lengths: commands.iter().map(|command| command.len() as u32).collect(),
+                bytes: Bytes::from(commands.concat()),
+            }
+        };
+        batches.into_iter().map(batch).collect()
+    })
 }
 
 proptest! {
@@ -133,12 +131,7 @@ fn edit(seed: u64) -> Edit {
     let shard = ShardId(small(0, 3) as u32);
     let (epoch, incarnation) = (Epoch(small(4, 3)), Incarnation(small(8, 4)));
     let segment = SegmentSeq(small(12, 6));
-    let tail = Tail {
-        segment: SegmentSeq(small(16, 6)),
-        offset: 256,
-        end: Lsn(1 + small(20, 4)),
-        hash: [0; 32],
-    };
+    let tail = Tail { segment: SegmentSeq(small(16, 6)), offset: 256, end: Lsn(1 + small(20, 4)), hash: [0; 32] };
     match small(24, 6) {
         0 => Edit::Register { shard, incarnation, segment, bytes: 4096 },
         1 => {

@@ -1,6 +1,7 @@
 //! Directories that must not be opened: a typed error, and nothing touched.
 
 #![cfg(not(loom))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 mod support;
 
@@ -105,9 +106,7 @@ async fn a_read_only_directory_is_an_error_that_names_the_file() {
     drop(Runtime::open_on(sim.clone(), Counters, options.clone()).await.unwrap());
     let sim = sim.after_kill();
     let before = sim.files();
-    sim.fail_when(|call| {
-        call.operation.is_mutation().then_some(mainstay::sim::FaultKind::ErrorOnce)
-    });
+    sim.fail_when(|call| call.operation.is_mutation().then_some(mainstay::sim::FaultKind::ErrorOnce));
     let error = Runtime::open_on(sim.clone(), Counters, options).await.unwrap_err();
     assert!(matches!(error, OpenError::Disk(_)), "{error}");
     assert!(error.to_string().contains("/data/"), "{error}");

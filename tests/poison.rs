@@ -1,6 +1,7 @@
 //! Commands that cannot be replayed, and commands of an older schema.
 
 #![cfg(not(loom))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 mod support;
 
@@ -9,8 +10,7 @@ use std::path::Path;
 
 use mainstay::sim::SimDisk;
 use mainstay::{
-    Abort, At, CodecError, LogError, Lsn, NotExecuted, Options, Poison, Runtime, StateMachine,
-    SubmitError, Txn,
+    Abort, At, CodecError, LogError, Lsn, NotExecuted, Options, Poison, Runtime, StateMachine, SubmitError, Txn,
 };
 use serde::{Deserialize, Serialize};
 
@@ -58,11 +58,7 @@ fn options(poison: Poison) -> Options {
     Options { shards: Some(1), poison, ..support::small(Path::new("/data")) }
 }
 
-async fn open<const SCHEMA: u32>(
-    sim: &SimDisk,
-    trips_over: i64,
-    poison: Poison,
-) -> Runtime<Sums<SCHEMA>> {
+async fn open<const SCHEMA: u32>(sim: &SimDisk, trips_over: i64, poison: Poison) -> Runtime<Sums<SCHEMA>> {
     Runtime::open_on(sim.clone(), Sums { trips_over }, options(poison)).await.unwrap()
 }
 
@@ -84,10 +80,7 @@ async fn poison_is_refused_with_its_position_or_skipped_and_remembered() {
     let before = sim.files();
     let runtime = open::<1>(&sim, 10, Poison::Refuse).await;
     let (_, error) = runtime.recovery().refused().next().unwrap();
-    assert!(
-        matches!(error, LogError::Poison { position, .. } if position.lsn == Lsn(2)),
-        "{error}"
-    );
+    assert!(matches!(error, LogError::Poison { position, .. } if position.lsn == Lsn(2)), "{error}");
     let refused = runtime.submit(Add { key: 0, add: 1 }).await.unwrap_err();
     assert_eq!(refused, SubmitError::NotExecuted(NotExecuted::Refused));
     drop(runtime);

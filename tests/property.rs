@@ -4,6 +4,7 @@
 //! expiry in the same way on every replay is what the digest shows. Under `Always` the disk is also cut off.
 
 #![cfg(not(loom))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -112,9 +113,9 @@ fn apply(model: &mut Model, command: &Command) {
         Command::Delete { keys } => keys.iter().for_each(|key| drop(model.remove(key))),
         Command::Increment { key, by } => {
             let (value, until) = model.get(&key).cloned().unwrap_or((Bytes::from("0"), None));
-            let number = std::str::from_utf8(&value).ok().and_then(|text| {
-                text.parse::<i64>().ok().filter(|number| number.to_string() == text)
-            });
+            let number = std::str::from_utf8(&value)
+                .ok()
+                .and_then(|text| text.parse::<i64>().ok().filter(|number| number.to_string() == text));
             if let Some(sum) = number.and_then(|number| number.checked_add(by)) {
                 model.insert(key, (Bytes::from(sum.to_string()), until));
             }
@@ -177,8 +178,7 @@ impl Run {
             self.runtime = runtime().await.unwrap();
         } else {
             // The lock is free only when the old one has gone.
-            let stand_in =
-                Runtime::open_on(SimDisk::new(0), Kv, self.options.clone()).await.unwrap();
+            let stand_in = Runtime::open_on(SimDisk::new(0), Kv, self.options.clone()).await.unwrap();
             drop(std::mem::replace(&mut self.runtime, stand_in));
             self.runtime = runtime().await.unwrap();
         }
@@ -190,8 +190,7 @@ impl Run {
         let view = self.runtime.view().await;
         for key in (0u8..12).map(|key| Bytes::from(vec![key; 1 + usize::from(key)])) {
             let found = kv::read(&view, &key, Time(0)).unwrap();
-            let found =
-                found.map(|entity| (Bytes::copy_from_slice(entity.value()), entity.expires_ms()));
+            let found = found.map(|entity| (Bytes::copy_from_slice(entity.value()), entity.expires_ms()));
             assert_eq!(found, self.model.get(&key).cloned(), "{key:?}");
         }
     }

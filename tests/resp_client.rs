@@ -103,9 +103,7 @@ fn keys_expire() {
     assert!(ask::<bool>(c, &["SETNX", "stays", "x"]));
     assert_eq!(ask::<String>(c, &["PSETEX", "later", "1000000", "x"]), "OK");
     // First nobody sees them any more, then their memory is freed, and that is logged.
-    while ask::<Vec<String>>(c, &["KEYS", "soon*"]).len() + ask::<usize>(c, &["EXISTS", "soon99"])
-        > 0
-    {}
+    while ask::<Vec<String>>(c, &["KEYS", "soon*"]).len() + ask::<usize>(c, &["EXISTS", "soon99"]) > 0 {}
     while ask::<usize>(c, &["DBSIZE"]) > 2 {}
     let before = digest(c);
     server.kill();
@@ -143,8 +141,7 @@ fn scans_find_every_key() {
         }
         assert!(found.is_superset(&keys));
     }
-    let all: BTreeSet<String> =
-        c.scan_match::<_, String>("key:?[5-9]").unwrap().map(Result::unwrap).collect();
+    let all: BTreeSet<String> = c.scan_match::<_, String>("key:?[5-9]").unwrap().map(Result::unwrap).collect();
     assert_eq!(all.len(), 45);
     assert_eq!(ask::<Vec<String>>(c, &["KEYS", "key:1234"]), ["key:1234"]);
     assert_eq!(ask::<BTreeSet<String>>(c, &["KEYS", "key:*"]), keys);
@@ -180,10 +177,7 @@ fn clients_find_what_they_ask_for_at_connect() {
     raw.line("CLIENT SETINFO LIB-NAME x", "+OK");
     raw.line("COMMAND COUNT", ":42");
     raw.line("COMMAND DOCS", "%0");
-    raw.line(
-        "COMMAND INFO get none",
-        "*2\r\n*6\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n_",
-    );
+    raw.line("COMMAND INFO get none", "*2\r\n*6\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n_");
     raw.line("SELECT 0", "+OK");
     raw.line("PING", "+PONG");
     raw.line("ECHO \"a b\"", "$3\r\na b");
@@ -209,10 +203,7 @@ fn mistakes_are_answered_in_the_words_of_redis() {
     let arity = |name: &str| format!("-ERR wrong number of arguments for '{name}' command");
     let expire = |name: &str| format!("-ERR invalid expire time in '{name}' command");
     for (request, reply) in [
-        (
-            "BOGUS a b",
-            "-ERR unknown command 'BOGUS', with args beginning with: 'a' 'b' ".to_owned(),
-        ),
+        ("BOGUS a b", "-ERR unknown command 'BOGUS', with args beginning with: 'a' 'b' ".to_owned()),
         ("GET", arity("get")),
         ("mset a 1 b", arity("mset")),
         ("PING a b", arity("ping")),
@@ -261,17 +252,14 @@ fn a_pipeline_keeps_its_order_across_shards() {
         requests.extend(request(&[b"MSET", b"x", key.as_bytes(), b"y", b"2", b"z", b"3"]));
         replies.extend(b"+OK\r\n");
         requests.extend(request(&[b"MGET", b"x", key.as_bytes(), b"none"]));
-        replies.extend(
-            [b"*3\r\n", &bulk(key.as_bytes())[..], &bulk(value.as_bytes()), b"$-1\r\n"].concat(),
-        );
+        replies.extend([b"*3\r\n", &bulk(key.as_bytes())[..], &bulk(value.as_bytes()), b"$-1\r\n"].concat());
         requests.extend(b"NONSENSE\r\n");
         replies.extend(b"-ERR unknown command 'NONSENSE', with args beginning with: \r\n");
         requests.extend(request(&[b"DEL", b"x", b"y", b"z", b"none"]));
         replies.extend(b":3\r\n");
     }
     let mut writer = raw.writer();
-    let sender =
-        std::thread::spawn(move || std::io::Write::write_all(&mut writer, &requests).unwrap());
+    let sender = std::thread::spawn(move || std::io::Write::write_all(&mut writer, &requests).unwrap());
     raw.expect(replies);
     sender.join().unwrap();
 }

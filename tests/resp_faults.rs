@@ -95,9 +95,7 @@ async fn an_unconfirmed_command_is_never_answered() {
         let mut raw = Raw::connect(address);
         let [zero, one] = keys_by_shard(&mut raw);
         let stall = sim.stall(|call| is_log(call, 1, Operation::Sync));
-        raw.send(format!(
-            "SET {zero} a\r\nGET none\r\nSET {one} b\r\nSET {zero} c\r\nPING\r\nBOGUS\r\n"
-        ));
+        raw.send(format!("SET {zero} a\r\nGET none\r\nSET {one} b\r\nSET {zero} c\r\nPING\r\nBOGUS\r\n"));
         raw.expect("+OK\r\n$-1\r\n");
         raw.expect_end();
         // The other shard goes on; of this one nothing can be read that may not be there after a crash.
@@ -159,10 +157,7 @@ async fn a_shard_without_a_disk_is_fenced() {
         raw.line(&format!("GET {one}"), "$1\r\na");
         sim.fail_when(|call| {
             let breaks = [Operation::Sync, Operation::Write].into_iter();
-            breaks
-                .map(|operation| is_log(call, 1, operation))
-                .any(|is| is)
-                .then_some(FaultKind::ErrorForEver)
+            breaks.into_iter().any(|operation| is_log(call, 1, operation)).then_some(FaultKind::ErrorForEver)
         });
         raw.send(format!("SET {one} b\r\n"));
         // The first to notice may be told that it is certainly not executed, or nothing.
@@ -183,10 +178,7 @@ async fn a_shard_without_a_disk_is_fenced() {
         raw.line(&format!("MGET {zero} {one}"), "*2\r\n$1\r\nc\r\n$1\r\na");
         raw.send("INFO mainstay\r\n");
         let info = String::from_utf8(raw.read_bulk().unwrap()).unwrap();
-        assert!(
-            info.contains("fenced_shards:1\r\n") && info.contains("shard1:status=fenced,"),
-            "{info}"
-        );
+        assert!(info.contains("fenced_shards:1\r\n") && info.contains("shard1:status=fenced,"), "{info}");
     });
     test.await.unwrap();
 }

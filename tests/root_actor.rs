@@ -1,18 +1,16 @@
 //! The root as an ordinary ractor actor under the application's own supervisor.
 
 #![cfg(not(loom))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 mod support;
 
 use std::path::Path;
 
-use mainstay::ractor::{
-    Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent, call, registry,
-};
+use mainstay::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent, call, registry};
 use mainstay::sim::SimDisk;
 use mainstay::{
-    NotExecuted, OpenError, Options, Outcome, Root, RootArguments, RootMessage, Runtime, ShardId,
-    SubmitError,
+    NotExecuted, OpenError, Options, Outcome, Root, RootArguments, RootMessage, Runtime, ShardId, SubmitError,
 };
 use support::{Counters, add, small};
 use tokio::sync::mpsc;
@@ -32,8 +30,7 @@ impl Actor for Supervisor {
         myself: ActorRef<Self::Msg>,
         (arguments, heard): Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
-        let (root, _) =
-            Root::spawn_linked(None, Root::default(), arguments, myself.get_cell()).await?;
+        let (root, _) = Root::spawn_linked(None, Root::default(), arguments, myself.get_cell()).await?;
         Ok((root, heard))
     }
 
@@ -149,9 +146,8 @@ async fn the_death_of_the_keeper_ends_the_root() {
     runtime.submit(add("a", 1)).await.unwrap();
     let prefix = {
         let children = root.get_children();
-        let keeper = children
-            .iter()
-            .find_map(|child| child.get_name().filter(|name| name.ends_with("/manifest_keeper")));
+        let keeper =
+            children.iter().find_map(|child| child.get_name().filter(|name| name.ends_with("/manifest_keeper")));
         keeper.unwrap()
     };
     registry::where_is(prefix).unwrap().kill();

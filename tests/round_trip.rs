@@ -1,6 +1,7 @@
 //! What was answered is there again, however the runtime ended.
 
 #![cfg(not(loom))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 mod support;
 

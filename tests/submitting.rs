@@ -1,6 +1,7 @@
 //! What callers meet: panics, deadlines, full lanes, dropped futures, freshness of views.
 
 #![cfg(not(loom))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 mod support;
 
@@ -8,10 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mainstay::sim::{Operation, SimDisk};
-use mainstay::{
-    Lsn, NotExecuted, Options, Outcome, Position, ReadError, Runtime, ShardId, SubmitError,
-    SyncPolicy,
-};
+use mainstay::{Lsn, NotExecuted, Options, Outcome, Position, ReadError, Runtime, ShardId, SubmitError, SyncPolicy};
 use support::{Command, Counters, add, directory, small};
 
 const SHARD: ShardId = ShardId(0);
@@ -44,9 +42,7 @@ async fn a_command_that_is_too_long_is_refused_before_anything_happens() {
     let limit = one_shard(dir.path()).command_bytes_max;
     let put = |bytes: usize| Command::Put(vec![1], vec![5; bytes]);
     let error = runtime.submit(put(limit as usize)).await.unwrap_err();
-    assert!(
-        matches!(error, SubmitError::NotExecuted(NotExecuted::TooLarge { limit: l, .. }) if l == limit)
-    );
+    assert!(matches!(error, SubmitError::NotExecuted(NotExecuted::TooLarge { limit: l, .. }) if l == limit));
     // The longest that fits: variant, key with its length, value with its length.
     runtime.submit(put(limit as usize - 6)).await.unwrap();
     let error = runtime.submit_to(ShardId(9), add("a", 1)).await.unwrap_err();
@@ -65,9 +61,7 @@ async fn a_stalled_disk_bounds_memory_and_answers_in_time() {
     };
     let runtime = Runtime::open_on(sim.clone(), Counters, options).await.unwrap();
     runtime.submit(add("warm", 1)).await.unwrap();
-    let stall = sim.stall(|call| {
-        call.operation == Operation::Sync && call.path.to_string_lossy().contains("wal-")
-    });
+    let stall = sim.stall(|call| call.operation == Operation::Sync && call.path.to_string_lossy().contains("wal-"));
     let tasks: Vec<_> = (0..200)
         .map(|n| {
             let runtime = runtime.clone();
@@ -178,9 +172,7 @@ async fn dropped_futures_leak_nothing_and_never_half_apply() {
 /// A view taken after a receipt contains it: under every policy, after idleness, and while another shard stalls.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_view_contains_every_receipt_given_before_it() {
-    for sync in
-        [SyncPolicy::Always, SyncPolicy::Interval(Duration::from_millis(20)), SyncPolicy::Never]
-    {
+    for sync in [SyncPolicy::Always, SyncPolicy::Interval(Duration::from_millis(20)), SyncPolicy::Never] {
         let sim = SimDisk::new(3);
         let options = Options {
             shards: Some(2),
@@ -190,9 +182,7 @@ async fn a_view_contains_every_receipt_given_before_it() {
             ..small(Path::new("/data"))
         };
         let runtime = Runtime::open_on(sim.clone(), Counters, options).await.unwrap();
-        let key_of = |shard: u32| {
-            (0..).map(|n| format!("{n}")).find(|key| runtime.shard_of(key.as_bytes()).0 == shard)
-        };
+        let key_of = |shard: u32| (0..).map(|n| format!("{n}")).find(|key| runtime.shard_of(key.as_bytes()).0 == shard);
         let (zero, one) = (key_of(0).unwrap(), key_of(1).unwrap());
         for n in 1..=200 {
             runtime.submit(add(&zero, 1)).await.unwrap();
@@ -201,8 +191,7 @@ async fn a_view_contains_every_receipt_given_before_it() {
         runtime.submit(add(&one, 1)).await.unwrap();
         let stall = sim.stall(|call| {
             let path = call.path.to_string_lossy().into_owned();
-            matches!(call.operation, Operation::Sync | Operation::Write)
-                && path.contains("shard-1/")
+            matches!(call.operation, Operation::Sync | Operation::Write) && path.contains("shard-1/")
         });
         let stalled = runtime.submit(add(&one, 1)).await.unwrap_err();
         assert!(matches!(stalled, SubmitError::Unconfirmed { .. }), "{stalled:?}");

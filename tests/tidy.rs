@@ -5,6 +5,7 @@
 //! groups unfolded and `super` resolved; `the_reader_sees_what_it_should` shows that this finds what it is for.
 
 #![cfg(not(loom))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 #![expect(clippy::expect_used, reason = "this is a test")]
 
 use std::collections::BTreeSet;
@@ -106,9 +107,7 @@ fn blanked(text: &str) -> String {
 /// Bytes of the comment or literal that the text starts with; 0 if it starts with something else.
 fn literal_or_comment(text: &str) -> usize {
     let through = |from: usize, end: &str| {
-        text.get(from..)
-            .and_then(|rest| rest.find(end))
-            .map_or(text.len(), |at| from + at + end.len())
+        text.get(from..).and_then(|rest| rest.find(end)).map_or(text.len(), |at| from + at + end.len())
     };
     if text.starts_with("//") {
         return text.find('\n').unwrap_or(text.len());
@@ -128,8 +127,7 @@ fn literal_or_comment(text: &str) -> usize {
         return prefix + quoted(unprefixed, '"');
     }
     let mut chars = unprefixed.chars();
-    let is_char =
-        chars.next() == Some('\'') && (chars.next() == Some('\\') || chars.next() == Some('\''));
+    let is_char = chars.next() == Some('\'') && (chars.next() == Some('\\') || chars.next() == Some('\''));
     if prefix <= 1 && is_char { prefix + quoted(unprefixed, '\'') } else { 0 }
 }
 
@@ -212,31 +210,19 @@ fn the_reader_sees_what_it_should() {
                 let s = \"crate::c\"; let r = br#\"crate::d\"#; let q = ('\\'', b'\"', 'a'); f::<'a>(); \
                 crate::e::f();";
     let source = Source::new("src/one/two.rs".to_owned(), text.to_owned());
-    let expected = [
-        "crate::e::f",
-        "crate::one::x::*",
-        "f::",
-        "std::mem",
-        "std::sync::Arc",
-        "std::sync::Mutex",
-    ];
+    let expected = ["crate::e::f", "crate::one::x::*", "f::", "std::mem", "std::sync::Arc", "std::sync::Mutex"];
     assert_eq!(paths(&source), expected.map(str::to_owned).into());
     assert_eq!(source.code.lines().count(), text.lines().count());
     assert_eq!(resolved("src/one/mod.rs", "super::storage::x"), "crate::storage::x");
     assert_eq!(resolved("src/a/b/c.rs", "super::super::d"), "crate::a::d");
-    assert_eq!(
-        functions("fn a() {\n    1\n}\n    fn b();\n").collect::<Vec<_>>(),
-        [(1, 3), (4, 1)]
-    );
+    assert_eq!(functions("fn a() {\n    1\n}\n    fn b();\n").collect::<Vec<_>>(), [(1, 3), (4, 1)]);
     assert_eq!(lines_without_tests("a\n#[cfg(test)]\nmod tests {\n    b\n}\nc\n"), 2);
 }
 
 #[test]
 fn every_source_starts_with_a_head() {
     let without = sources(&["src"]).into_iter().filter(|source| !source.text.starts_with("//! "));
-    must_be_empty(
-        &without.map(|source| format!("{}: no `//!` head", source.path)).collect::<Vec<_>>(),
-    );
+    must_be_empty(&without.map(|source| format!("{}: no `//!` head", source.path)).collect::<Vec<_>>());
 }
 
 /// Lines outside of test modules.
@@ -245,8 +231,7 @@ fn lines_without_tests(text: &str) -> usize {
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
         let is_test = line.starts_with("#[cfg(test)]") || line.starts_with("#[cfg(all(test");
-        testing |= is_test
-            && lines.peek().is_some_and(|next| next.starts_with("mod ") && next.ends_with('{'));
+        testing |= is_test && lines.peek().is_some_and(|next| next.starts_with("mod ") && next.ends_with('{'));
         count += usize::from(!testing);
         testing &= line != "}";
     }
@@ -273,17 +258,14 @@ fn functions(code: &str) -> impl Iterator<Item = (usize, usize)> {
     let lines: Vec<_> = code.lines().collect();
     let is_start = |line: &str| {
         let mut words = line.split_whitespace();
-        let modifier =
-            |word: &&str| word.starts_with("pub") || ["const", "async", "default"].contains(word);
+        let modifier = |word: &&str| word.starts_with("pub") || ["const", "async", "default"].contains(word);
         words.find(|word| !modifier(word) && !word.ends_with(')')) == Some("fn")
     };
-    let starts: Vec<_> =
-        (0..lines.len()).filter(|at| lines.get(*at).is_some_and(|line| is_start(line))).collect();
+    let starts: Vec<_> = (0..lines.len()).filter(|at| lines.get(*at).is_some_and(|line| is_start(line))).collect();
     starts.into_iter().map(move |start| {
         let rest = lines.get(start..).unwrap_or_default();
         let indent = rest.first().map_or(0, |line| line.len() - line.trim_start().len());
-        let body =
-            rest.iter().position(|line| line.trim_end().ends_with(['{', ';', '}'])).unwrap_or(0);
+        let body = rest.iter().position(|line| line.trim_end().ends_with(['{', ';', '}'])).unwrap_or(0);
         let has_body = rest.get(body).is_some_and(|line| line.trim_end().ends_with('{'));
         let end = format!("{}}}", " ".repeat(indent));
         let closing = rest.iter().position(|line| line.trim_end() == end).filter(|_| has_body);
@@ -295,9 +277,7 @@ fn functions(code: &str) -> impl Iterator<Item = (usize, usize)> {
 fn functions_and_lines_are_short() {
     let mut violations = Vec::new();
     for source in all() {
-        for (line, length) in
-            functions(&source.code).filter(|(_, length)| *length > FUNCTION_LINES_MAX)
-        {
+        for (line, length) in functions(&source.code).filter(|(_, length)| *length > FUNCTION_LINES_MAX) {
             violations.push(format!("{}:{line}: a function of {length} lines", source.path));
         }
         for (line, text) in (1..).zip(source.text.lines()) {
@@ -364,18 +344,8 @@ fn imports_go_one_way() {
 
 #[test]
 fn protocols_are_pure() {
-    let forbidden = [
-        "async",
-        "await",
-        "tokio",
-        "ractor",
-        "flume",
-        "Mutex",
-        "HashMap",
-        "HashSet",
-        "Instant",
-        "SystemTime",
-    ];
+    let forbidden =
+        ["async", "await", "tokio", "ractor", "flume", "Mutex", "HashMap", "HashSet", "Instant", "SystemTime"];
     let mut violations = Vec::new();
     for source in sources(&["src/protocol"]) {
         let words = source.words().filter(|word| forbidden.contains(word));
@@ -395,10 +365,9 @@ fn protocols_are_pure() {
 fn shared_memory_runtime_and_codec_have_one_place_each() {
     let mut violations = Vec::new();
     for source in sources(&["src"]) {
-        let is_actors =
-            ["src/actor", "src/runtime.rs", "src/runtime", "src/kv.rs", "src/kv", "src/lib.rs"]
-                .iter()
-                .any(|place| source.is_in(place));
+        let is_actors = ["src/actor", "src/runtime.rs", "src/runtime", "src/kv.rs", "src/kv", "src/lib.rs"]
+            .iter()
+            .any(|place| source.is_in(place));
         let is_sync = source.is_in("src/sync");
         // Its stall needs a condition variable, and no loom model runs the simulator.
         let is_simulator = source.is_in("src/storage/disk/sim");
@@ -406,10 +375,7 @@ fn shared_memory_runtime_and_codec_have_one_place_each() {
             let first = path.split("::").next().unwrap_or_default();
             let is_allowed = match first {
                 "std" if path.starts_with("std::sync") => {
-                    path == "std::sync::Arc"
-                        || path.starts_with("std::sync::Arc::")
-                        || is_sync
-                        || is_simulator
+                    path == "std::sync::Arc" || path.starts_with("std::sync::Arc::") || is_sync || is_simulator
                 }
                 "loom" => is_sync,
                 "bincode" => source.path == "src/storage/codec.rs",
@@ -485,15 +451,10 @@ fn documents_speak_of_what_is_there() {
     let head: Vec<_> = head.iter().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
     let example = block(&readme, "rust");
     assert!(!example.is_empty(), "README.md has no example");
-    assert_eq!(
-        example,
-        block(&head.join("\n"), ""),
-        "README.md and src/lib.rs show different examples"
-    );
+    assert_eq!(example, block(&head.join("\n"), ""), "README.md and src/lib.rs show different examples");
 
     let cargo = read("Cargo.toml");
-    let version =
-        cargo.split_once("rust-version = \"").and_then(|(_, rest)| rest.split('"').next());
+    let version = cargo.split_once("rust-version = \"").and_then(|(_, rest)| rest.split('"').next());
     let version = version.expect("a rust-version");
     assert!(readme.contains(&format!("Rust {version}")), "README.md does not name Rust {version}");
 
@@ -503,8 +464,7 @@ fn documents_speak_of_what_is_there() {
         let words = text.split(|c: char| c.is_whitespace() || "`()[]|,;".contains(c));
         for word in words.map(|word| word.trim_end_matches(['.', ':', '/'])) {
             let places = ["src/", "tests/", "loom/", "examples/", "benches/", ".ci/"];
-            let is_path = places.iter().any(|place| word.starts_with(place))
-                && !word.contains(['*', '<', '{']);
+            let is_path = places.iter().any(|place| word.starts_with(place)) && !word.contains(['*', '<', '{']);
             if is_path && !exists(word) {
                 violations.push(format!("{document}: {word} is not there"));
             }

@@ -25,12 +25,7 @@ impl StateMachine for Puts {
         Cow::Owned(command.0.to_le_bytes().to_vec())
     }
 
-    fn apply(
-        &self,
-        _: At,
-        state: &mut Txn<'_, Bytes>,
-        (key, value): Self::Command,
-    ) -> Result<(), Abort> {
+    fn apply(&self, _: At, state: &mut Txn<'_, Bytes>, (key, value): Self::Command) -> Result<(), Abort> {
         state.put(&key.to_le_bytes(), value);
         Ok(())
     }
@@ -66,11 +61,7 @@ pub fn run(mut latencies: Vec<Duration>, elapsed: Duration) -> Run {
         let index = ((latencies.len() - 1) as f64 * part) as usize;
         latencies[index].as_nanos() as f64 / 1e3
     };
-    Run {
-        per_second: latencies.len() as f64 / elapsed.as_secs_f64(),
-        p50_us: at(0.5),
-        p99_us: at(0.99),
-    }
+    Run { per_second: latencies.len() as f64 / elapsed.as_secs_f64(), p50_us: at(0.5), p99_us: at(0.99) }
 }
 
 /// The run with the median throughput.
@@ -81,12 +72,7 @@ pub fn median(mut runs: Vec<Run>) -> Run {
 
 /// A file of zeroes, synced.
 pub fn prewritten(dir: &Path, bytes: usize) -> File {
-    let mut file = File::options()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .open(dir.join("prewritten"))
-        .unwrap();
+    let mut file = File::options().create(true).truncate(true).write(true).open(dir.join("prewritten")).unwrap();
     file.write_all(&vec![0; bytes]).unwrap();
     file.sync_all().unwrap();
     file

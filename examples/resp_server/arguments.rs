@@ -98,10 +98,7 @@ impl Arguments {
             sync: self.sync,
             memory_bytes: self.memory_bytes,
             connections_max: self.max_connections,
-            requests: RequestLimits {
-                bytes: self.max_request_bytes,
-                arguments: self.max_arguments,
-            },
+            requests: RequestLimits { bytes: self.max_request_bytes, arguments: self.max_arguments },
             reply_bytes_max: self.max_reply_bytes,
         }
     }

@@ -29,9 +29,8 @@ use exit::Failure;
 fn main() -> ExitCode {
     // Prints help, or what is wrong, and ends with 0 or 2.
     let arguments = Arguments::parse();
-    let result = tokio::runtime::Runtime::new()
-        .map_err(Failure::from)
-        .and_then(|tokio| tokio.block_on(run(&arguments)));
+    let result =
+        tokio::runtime::Runtime::new().map_err(Failure::from).and_then(|tokio| tokio.block_on(run(&arguments)));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -31,13 +31,7 @@ pub(crate) struct Closed;
 impl<T> Lane<T> {
     pub(crate) fn new() -> Self {
         let (sender, receiver) = flume::unbounded();
-        Self {
-            sender,
-            receiver,
-            bell: Doorbell::new(),
-            wake: Mutex::new(None),
-            front: Mutex::new(VecDeque::new()),
-        }
+        Self { sender, receiver, bell: Doorbell::new(), wake: Mutex::new(None), front: Mutex::new(VecDeque::new()) }
     }
 
     /// Pushes and rings. `Err`: nobody may ever look at it, the caller has to take it back.

@@ -65,10 +65,7 @@ pub(crate) fn open<M: StateMachine>(
     options.validate()?;
     let layout = Layout::new(&options.dir);
     make_directory(disk.as_ref(), &layout)?;
-    if let Some(kind) = disk
-        .refused_file_system(layout.root())
-        .context("look at the file system of", layout.root())?
-    {
+    if let Some(kind) = disk.refused_file_system(layout.root()).context("look at the file system of", layout.root())? {
         return Err(OpenError::NetworkFileSystem { path: layout.root().to_owned(), kind });
     }
     let lock = lock(disk.as_ref(), &layout, options.lock_wait)?;
@@ -91,8 +88,22 @@ pub(crate) fn open<M: StateMachine>(
             }
         }
     }
+    // Beside a shard that is refused nothing is removed: left-overs may be what it takes to repair it.
+    if opened.iter().all(Option::is_some) {
+        sweep(disk.as_ref(), &layout, &manifest.manifest)?;
+    }
     let report = RecoveryReport { shards: reports, duration: started.elapsed() };
     Ok(Opened { layout, lock, manifest, hasher, shards: opened, report })
+}
+
+fn sweep(disk: &dyn Disk, layout: &Layout, manifest: &Manifest) -> Result<(), OpenError> {
+    for shard in (0..manifest.shards.len() as u32).map(ShardId) {
+        let swept = recovery::sweep(disk, layout, manifest, shard)?;
+        if swept > 0 {
+            tracing::info!(shard = shard.0, swept, "left-over files removed");
+        }
+    }
+    Ok(())
 }
 
 fn refused(shard: ShardId, error: LogError) -> ShardRecovery {
@@ -128,11 +139,7 @@ fn sync_parent(disk: &dyn Disk, layout: &Layout) -> Result<(), OpenError> {
     Ok(disk.sync_dir(parent).context("sync", parent)?)
 }
 
-fn lock(
-    disk: &dyn Disk,
-    layout: &Layout,
-    wait: Duration,
-) -> Result<Arc<dyn DirectoryLock>, OpenError> {
+fn lock(disk: &dyn Disk, layout: &Layout, wait: Duration) -> Result<Arc<dyn DirectoryLock>, OpenError> {
     let (path, started) = (layout.lock(), Instant::now());
     loop {
         match disk.lock(&path) {
@@ -147,11 +154,7 @@ fn lock(
     }
 }
 
-fn open_manifest(
-    disk: &Arc<dyn Disk>,
-    layout: &Layout,
-    options: &Options,
-) -> Result<manifest_log::Opened, OpenError> {
+fn open_manifest(disk: &Arc<dyn Disk>, layout: &Layout, options: &Options) -> Result<manifest_log::Opened, OpenError> {
     if !manifest_log::exists(disk.as_ref(), layout)? {
         sync_parent(disk.as_ref(), layout)?;
         let manifest = new_manifest(layout, options.shards.unwrap_or(SHARDS))?;
@@ -174,9 +177,7 @@ fn open_manifest(
 fn new_manifest(layout: &Layout, shards: u32) -> Result<Manifest, OpenError> {
     let (mut directory, mut key) = ([0; 16], [0; 16]);
     for random in [&mut directory, &mut key] {
-        getrandom::fill(random)
-            .map_err(io::Error::other)
-            .context("make a random key for", layout.root())?;
+        getrandom::fill(random).map_err(io::Error::other).context("make a random key for", layout.root())?;
     }
     let routing = Routing { id: KeyHasher::ROUTING_ID, key };
     Ok(Manifest::new(DirectoryId(directory), routing, shards))
@@ -197,22 +198,8 @@ fn recover_all<M: StateMachine>(
     let work = || {
         loop {
             let Some(shard) = waiting.lock().next() else { return };
-            let replay = Replay {
-                machine,
-                disk,
-                layout,
-                manifest,
-                poison: options.poison,
-                shard,
-                known_end: None,
-            };
-            let recovered = replay.run().and_then(|replayed| {
-                let swept = recovery::sweep(disk, layout, manifest, shard)?;
-                if swept > 0 {
-                    tracing::info!(shard = shard.0, swept, "left-over files removed");
-                }
-                Ok(replayed)
-            });
+            let replay = Replay { machine, disk, layout, manifest, poison: options.poison, shard, known_end: None };
+            let recovered = replay.run();
             done.lock().push((shard, recovered));
         }
     };

@@ -78,16 +78,9 @@ impl Preparer {
 
     fn make(&self) -> Result<Spare, DiskError> {
         let manifest = self.keeper.manifest();
-        let mut segment =
-            manifest.shard(self.shard).map(|shard| shard.next_segment).unwrap_or_default();
+        let mut segment = manifest.shard(self.shard).map(|shard| shard.next_segment).unwrap_or_default();
         loop {
-            let made = segment_file::prepare(
-                self.disk.as_ref(),
-                &self.layout,
-                self.shard,
-                segment,
-                self.segment_bytes,
-            );
+            let made = segment_file::prepare(self.disk.as_ref(), &self.layout, self.shard, segment, self.segment_bytes);
             match made {
                 // An orphan that could not be swept: its number is taken.
                 Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => {

@@ -24,8 +24,7 @@ pub(crate) fn start<E: Send + Sync + 'static>(runtime: &str) -> Arc<dyn Bury<E>>
     let (sender, receiver) = flume::unbounded::<Map<E>>();
     let reaper = move || receiver.iter().for_each(drop);
     // Without a thread the receiver is dropped, and every map is freed where it is buried.
-    if let Err(error) = std::thread::Builder::new().name(format!("{runtime}/reaper")).spawn(reaper)
-    {
+    if let Err(error) = std::thread::Builder::new().name(format!("{runtime}/reaper")).spawn(reaper) {
         tracing::warn!(%error, "no reaper thread: old roots are freed where they are dropped");
     }
     Arc::new(Reaper(sender))

@@ -100,8 +100,7 @@ impl<M: StateMachine> Actor for Root<M> {
         let RootArguments { name, machine, options, disk } = arguments;
         let (machine, options) = (Arc::new(machine), Arc::new(options));
         let opened = {
-            let (machine, options, disk) =
-                (Arc::clone(&machine), Arc::clone(&options), Arc::clone(&disk));
+            let (machine, options, disk) = (Arc::clone(&machine), Arc::clone(&options), Arc::clone(&disk));
             tokio::task::spawn_blocking(move || opening::open(&*machine, &disk, &options))
         };
         let opened = opened.await??;
@@ -161,9 +160,7 @@ impl<M: StateMachine> Actor for Root<M> {
         state: &mut RootState<M>,
     ) -> Result<(), ActorProcessingErr> {
         let who = match &event {
-            SupervisionEvent::ActorTerminated(who, ..) | SupervisionEvent::ActorFailed(who, _) => {
-                who.get_id()
-            }
+            SupervisionEvent::ActorTerminated(who, ..) | SupervisionEvent::ActorFailed(who, _) => who.get_id(),
             _ => return Ok(()),
         };
         if who == state.keeper.get_id() {
@@ -173,9 +170,10 @@ impl<M: StateMachine> Actor for Root<M> {
             state.feed(&myself, Event::KeeperStopped);
             return Ok(());
         }
-        let shard = state.supervisors.iter().position(|supervisor| {
-            supervisor.as_ref().is_some_and(|supervisor| supervisor.get_id() == who)
-        });
+        let shard = state
+            .supervisors
+            .iter()
+            .position(|supervisor| supervisor.as_ref().is_some_and(|supervisor| supervisor.get_id() == who));
         if let Some(slot) = shard.and_then(|shard| state.shared.slots.get(shard)) {
             // After an orderly end there is nobody left to tell, and nothing changes.
             slot.life().revoke(slot.shard);
@@ -187,10 +185,7 @@ impl<M: StateMachine> Actor for Root<M> {
 }
 
 /// Answers from a task of its own, so that the root goes on.
-fn answer<T: Send + 'static>(
-    reply: RpcReplyPort<T>,
-    work: impl Future<Output = T> + Send + 'static,
-) {
+fn answer<T: Send + 'static>(reply: RpcReplyPort<T>, work: impl Future<Output = T> + Send + 'static) {
     tokio::spawn(async move { drop(reply.send(work.await)) });
 }
 

@@ -11,9 +11,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use super::clock::Clock;
 use super::credits::Held;
 use super::replay::entity_bytes;
-use super::slot::{
-    Applied, Entity, HandedBatch, Life, Slot, Submission, ToWriter, answer_unconfirmed,
-};
+use super::slot::{Applied, Entity, HandedBatch, Life, Slot, Submission, ToWriter, answer_unconfirmed};
 use crate::config::{Options, millis};
 use crate::error::{NotExecuted, SubmitError};
 use crate::machine::{At, StateMachine};
@@ -97,8 +95,7 @@ impl<M: StateMachine> Actor for Shard<M> {
         myself: ActorRef<ShardMessage>,
         arguments: ShardArguments<M>,
     ) -> Result<ShardState<M>, ActorProcessingErr> {
-        let ShardArguments { slot, life, machine, options, hasher, map, time, reaper, clock } =
-            arguments;
+        let ShardArguments { slot, life, machine, options, hasher, map, time, reaper, clock } = arguments;
         let memory_share = options.memory_bytes.div_ceil(u64::from(hasher.shards()));
         let state = ShardState {
             limits: options.limits(),
@@ -277,11 +274,7 @@ impl<M: StateMachine> ShardState<M> {
     }
 
     /// Parks the callers and gives the batch to the writer, with the root if somebody wants to read.
-    fn hand_over(
-        &mut self,
-        batch: NewBatch<M>,
-        myself: &ActorRef<ShardMessage>,
-    ) -> Result<(), Revoked> {
+    fn hand_over(&mut self, batch: NewBatch<M>, myself: &ActorRef<ShardMessage>) -> Result<(), Revoked> {
         let root = self.root_to_publish(&batch);
         if batch.lengths.is_empty() && root.is_none() {
             return Ok(());
@@ -355,8 +348,7 @@ struct NewBatch<M: StateMachine> {
 
 impl<M: StateMachine> NewBatch<M> {
     fn fits(&self, next: &Submission<M>, limits: &Limits) -> bool {
-        let payload =
-            frame::batch_bytes(self.lengths.len() + 1, self.bytes.len() + next.bytes.len());
+        let payload = frame::batch_bytes(self.lengths.len() + 1, self.bytes.len() + next.bytes.len());
         limits.batch_bytes(payload as u64) <= limits.batch_bytes_max
     }
 }

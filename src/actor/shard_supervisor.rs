@@ -92,8 +92,7 @@ pub(crate) fn next_life<M: StateMachine>(
     first: crate::model::Lsn,
 ) -> Life<M> {
     let record = keeper_manifest.shard(shard);
-    let (epoch, incarnation) =
-        record.map_or((Epoch(0), Incarnation(0)), |shard| (shard.epoch(), shard.incarnation));
+    let (epoch, incarnation) = record.map_or((Epoch(0), Incarnation(0)), |shard| (shard.epoch(), shard.incarnation));
     Life::new(incarnation.next().max(at_least), epoch.next(), first)
 }
 
@@ -209,9 +208,7 @@ impl<M: StateMachine> SupervisorState<M> {
             Effect::Fence(why) => {
                 tracing::error!(shard = self.slot.shard.0, ?why, "the shard is fenced");
                 self.slot.close(NotExecuted::Fenced);
-                let _ = self
-                    .root
-                    .cast(RootMessage::Internal(Internal(shutdown::Event::Lost(self.slot.shard))));
+                let _ = self.root.cast(RootMessage::Internal(Internal(shutdown::Event::Lost(self.slot.shard))));
             }
         }
     }
@@ -234,9 +231,7 @@ impl<M: StateMachine> SupervisorState<M> {
         let known_end = *self.slot.failed_tail.lock();
         let myself = self.myself.clone();
         let dir = commons.layout.shard(shard);
-        let failed = move |source| {
-            LogError::from(DiskError { operation: "recover", path: dir.clone(), source })
-        };
+        let failed = move |source| LogError::from(DiskError { operation: "recover", path: dir.clone(), source });
         let not_started = failed.clone();
         let work = move || {
             let manifest = commons.keeper.manifest();
@@ -262,11 +257,7 @@ impl<M: StateMachine> SupervisorState<M> {
         }
     }
 
-    async fn recovered(
-        &mut self,
-        incarnation: Incarnation,
-        recovered: Result<Box<Replayed<Entity<M>>>, LogError>,
-    ) {
+    async fn recovered(&mut self, incarnation: Incarnation, recovered: Result<Box<Replayed<Entity<M>>>, LogError>) {
         let now_ms = self.commons.clock.now_ms();
         let event = match recovered {
             Ok(replayed) => {
@@ -302,7 +293,8 @@ impl<M: StateMachine> SupervisorState<M> {
     async fn begin_life(&mut self, incarnation: Incarnation) {
         let Some(replayed) = &self.replayed else { return };
         let manifest = self.commons.keeper.manifest();
-        let life = next_life(&manifest, self.slot.shard, incarnation, replayed.end);
+        let mut life = next_life(&manifest, self.slot.shard, incarnation, replayed.end);
+        life.restarted = true;
         let life = Arc::new(life);
         let end = Position { epoch: life.epoch, lsn: replayed.end };
         let reaper = Arc::clone(&self.commons.reaper);

@@ -78,6 +78,8 @@ pub(crate) struct Life<M: StateMachine> {
     pub(crate) incarnation: Incarnation,
     /// The timeline of everything that this life accepts.
     pub(crate) epoch: Epoch,
+    /// It follows a life of this very process.
+    pub(crate) restarted: bool,
     /// Where its log began.
     pub(crate) first: Lsn,
     pub(crate) tenure: Tenure<Vec<Applied<M>>>,
@@ -131,6 +133,7 @@ impl<M: StateMachine> Life<M> {
         Self {
             incarnation,
             epoch,
+            restarted: false,
             first,
             tenure: Tenure::new(first),
             room: Room::new(),
@@ -159,12 +162,7 @@ pub(crate) fn answer_unconfirmed<M: StateMachine>(shard: ShardId, callers: Vec<V
 }
 
 impl<M: StateMachine> Slot<M> {
-    pub(crate) fn new(
-        shard: ShardId,
-        credits: Credits,
-        root: Arc<Root<Entity<M>>>,
-        life: Life<M>,
-    ) -> Self {
+    pub(crate) fn new(shard: ShardId, credits: Credits, root: Arc<Root<Entity<M>>>, life: Life<M>) -> Self {
         Self {
             shard,
             lane: Lane::new(),

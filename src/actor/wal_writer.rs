@@ -289,22 +289,11 @@ impl<M: StateMachine> WriterState<M> {
                 let (expects, sealed) = (self.expects, self.files.recovered_tail());
                 Some(Edit::Begin { shard, expects, sealed, incarnation, segment })
             }
-            Action::Move(to) => self.files.durable_tail().map(|from| Edit::Move {
-                shard,
-                epoch,
-                incarnation,
-                from,
-                to,
-            }),
-            Action::Seal => {
-                self.files.durable_tail().map(|tail| Edit::Seal { shard, epoch, incarnation, tail })
+            Action::Move(to) => {
+                self.files.durable_tail().map(|from| Edit::Move { shard, epoch, incarnation, from, to })
             }
-            Action::Close => self.files.durable_tail().map(|tail| Edit::Close {
-                shard,
-                epoch,
-                incarnation,
-                tail,
-            }),
+            Action::Seal => self.files.durable_tail().map(|tail| Edit::Seal { shard, epoch, incarnation, tail }),
+            Action::Close => self.files.durable_tail().map(|tail| Edit::Close { shard, epoch, incarnation, tail }),
             _ => None,
         };
         let outcome = match edit {

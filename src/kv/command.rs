@@ -179,24 +179,12 @@ pub enum Refusal {
 impl Command {
     /// Stores a value that never expires, whatever was there.
     pub fn set(key: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
-        Self::Set {
-            key: key.into(),
-            value: value.into(),
-            when: When::Always,
-            expiry: Expiry::Never,
-            previous: false,
-        }
+        Self::Set { key: key.into(), value: value.into(), when: When::Always, expiry: Expiry::Never, previous: false }
     }
 
     /// As [`Command::set`], and returns what was there.
     pub fn get_and_set(key: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
-        Self::Set {
-            key: key.into(),
-            value: value.into(),
-            when: When::Always,
-            expiry: Expiry::Never,
-            previous: true,
-        }
+        Self::Set { key: key.into(), value: value.into(), when: When::Always, expiry: Expiry::Never, previous: true }
     }
 
     /// Removes one key.

@@ -5,9 +5,7 @@ use std::io::Write;
 /// The integer that the text is, if it is one.
 pub(super) fn parse(bytes: &[u8]) -> Option<i64> {
     match bytes {
-        [b'0'] | [b'1'..=b'9', ..] | [b'-', b'1'..=b'9', ..] => {
-            std::str::from_utf8(bytes).ok()?.parse().ok()
-        }
+        [b'0'] | [b'1'..=b'9', ..] | [b'-', b'1'..=b'9', ..] => std::str::from_utf8(bytes).ok()?.parse().ok(),
         _ => None,
     }
 }

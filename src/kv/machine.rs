@@ -39,9 +39,7 @@ impl StateMachine for Kv {
             | Command::Expire { key, .. }
             | Command::Persist { key } => key.as_ref(),
             Command::SetMany { pairs } => pairs.first().map_or(&[][..], |(key, _)| key),
-            Command::Delete { keys } | Command::Sweep { keys } => {
-                keys.first().map_or(&[][..], Bytes::as_ref)
-            }
+            Command::Delete { keys } | Command::Sweep { keys } => keys.first().map_or(&[][..], Bytes::as_ref),
             Command::Clear => &[],
         };
         Cow::Borrowed(key)
@@ -50,9 +48,7 @@ impl StateMachine for Kv {
     fn apply(&self, at: At, state: &mut Txn<'_, Entity>, command: Command) -> Result<Reply, Abort> {
         let mut shard = Shard { now: at.time, state };
         match command {
-            Command::Set { key, value, when, expiry, previous } => {
-                shard.set(&key, &value, when, expiry, previous)
-            }
+            Command::Set { key, value, when, expiry, previous } => shard.set(&key, &value, when, expiry, previous),
             Command::SetMany { pairs } => Ok(shard.set_many(&pairs)),
             Command::Delete { keys } => shard.delete(&keys),
             Command::Take { key } => shard.take(&key),
@@ -80,14 +76,7 @@ struct Shard<'t, 's> {
 }
 
 impl Shard<'_, '_> {
-    fn set(
-        &mut self,
-        key: &[u8],
-        value: &[u8],
-        when: When,
-        expiry: Expiry,
-        previous: bool,
-    ) -> Result<Reply, Abort> {
+    fn set(&mut self, key: &[u8], value: &[u8], when: When, expiry: Expiry, previous: bool) -> Result<Reply, Abort> {
         if when == When::Always && expiry != Expiry::Keep && !previous {
             self.store(key, value, self.resolve(expiry, None));
             return Ok(Reply::Stored { previous: None });

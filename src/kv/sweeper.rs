@@ -127,8 +127,7 @@ struct Slice {
 struct ShuttingDown;
 
 async fn run(runtime: Runtime<Kv>, options: SweeperOptions) {
-    let mut shards: Vec<Progress> =
-        (0..runtime.shard_count()).map(|shard| Progress::new(ShardId(shard))).collect();
+    let mut shards: Vec<Progress> = (0..runtime.shard_count()).map(|shard| Progress::new(ShardId(shard))).collect();
     loop {
         let idle = !shards.iter().any(Progress::is_worthwhile);
         sleep(if idle { options.idle_interval } else { options.interval }.max(PAUSE_MIN)).await;
@@ -200,11 +199,7 @@ impl Progress {
     }
 
     /// Has keys removed. What cannot be submitted now comes up again in the next pass.
-    async fn submit(
-        &mut self,
-        runtime: &Runtime<Kv>,
-        keys: Vec<Bytes>,
-    ) -> Result<(), ShuttingDown> {
+    async fn submit(&mut self, runtime: &Runtime<Kv>, keys: Vec<Bytes>) -> Result<(), ShuttingDown> {
         for keys in chunks(keys, self.command_bytes) {
             match runtime.submit_to(self.shard, Command::Sweep { keys }).await {
                 Ok(_) => {}
@@ -248,8 +243,7 @@ mod tests {
 
     #[test]
     fn chunks_fit_and_keep_every_key() {
-        let keys: Vec<Bytes> =
-            (0..300_usize).map(|length| Bytes::from(vec![7; length % 260])).collect();
+        let keys: Vec<Bytes> = (0..300_usize).map(|length| Bytes::from(vec![7; length % 260])).collect();
         for command_bytes in [0, 100, 300, 1_000, 1_000_000] {
             let chunks = chunks(keys.clone(), command_bytes);
             assert_eq!(chunks.concat(), keys);

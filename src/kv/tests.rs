@@ -41,8 +41,7 @@ impl Shards {
         let command = codec::decode(&codec::encode(command).unwrap()).unwrap();
         let mut scratch = Scratch::default();
         let measure = |entity: &Entity| Kv.heap_bytes(entity);
-        let mut txn =
-            Txn::new(&mut self.maps[shard.0 as usize], &self.hasher, &mut scratch, &measure);
+        let mut txn = Txn::new(&mut self.maps[shard.0 as usize], &self.hasher, &mut scratch, &measure);
         let reply = Kv.apply(at, &mut txn, command).unwrap();
         txn.land();
         reply
@@ -157,10 +156,8 @@ impl Model {
     }
 
     fn increment(&mut self, key: &Bytes, by: i64) -> Reply {
-        let text = self
-            .entries
-            .get(key)
-            .map_or("0".to_owned(), |(value, _)| String::from_utf8_lossy(value).into_owned());
+        let text =
+            self.entries.get(key).map_or("0".to_owned(), |(value, _)| String::from_utf8_lossy(value).into_owned());
         let number: i64 = match text.parse() {
             Ok(number) if format!("{number}") == text => number,
             _ => return Reply::Refused(Refusal::NotAnInteger),
@@ -311,9 +308,7 @@ proptest! {
 fn readers_go_by_the_later_clock() {
     let mut shards = Shards::new(1);
     shards.apply(ShardId(0), &Command::set("k", "v").expiring(Expiry::At(5)));
-    let seen = |shards: &Shards, now_ms| {
-        read(&shards.view(), b"k", Time::from_millis(now_ms)).unwrap().is_some()
-    };
+    let seen = |shards: &Shards, now_ms| read(&shards.view(), b"k", Time::from_millis(now_ms)).unwrap().is_some();
     assert!(seen(&shards, 4));
     assert!(!seen(&shards, 5));
     shards.time = Time::from_millis(5);
@@ -355,12 +350,7 @@ fn commands_are_encoded_as_ever() {
         (Command::increment(key(), -1), &[4, 1, b'k', 1]),
         (Command::Append { key: key(), suffix: value() }, &[5, 1, b'k', 1, b'v']),
         (
-            Command::CompareAndSet {
-                key: key(),
-                expected: None,
-                value: Some(value()),
-                expiry: Expiry::Keep,
-            },
+            Command::CompareAndSet { key: key(), expected: None, value: Some(value()), expiry: Expiry::Keep },
             &[6, 1, b'k', 0, 1, 1, b'v', 1],
         ),
         (Command::Expire { key: key(), expiry: Expiry::At(9) }, &[7, 1, b'k', 3, 9]),

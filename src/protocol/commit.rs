@@ -267,7 +267,7 @@ impl Commit {
     }
 
     /// What to do now; `None`: wait for an event.
-    #[expect(clippy::should_implement_trait, reason = "events come between the calls")]
+    #[allow(clippy::should_implement_trait, reason = "events come between the calls")]
     pub fn next(&mut self) -> Option<Action> {
         if self.wants_spare() {
             self.preparing = true;

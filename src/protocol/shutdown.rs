@@ -86,9 +86,7 @@ impl Shutdown {
             (Event::Finished(shard), Phase::Draining) => {
                 self.owed.remove(&shard);
             }
-            (Event::Lost(shard), Phase::Running | Phase::Draining)
-                if self.owed.remove(&shard) =>
-            {
+            (Event::Lost(shard), Phase::Running | Phase::Draining) if self.owed.remove(&shard) => {
                 self.unfinished.insert(shard);
             }
             (Event::Deadline, Phase::Draining) => {

@@ -36,12 +36,9 @@ impl<M: StateMachine> Runtime<M> {
     /// # Cancellation
     /// Nothing happens.
     pub async fn view(&self) -> View<M::Entity> {
-        let wanted: Vec<Position> =
-            self.shared.slots.iter().map(|slot| slot.life().answered()).collect();
+        let wanted: Vec<Position> = self.shared.slots.iter().map(|slot| slot.life().answered()).collect();
         let mut seen: Vec<Seen<M>> = self.shared.slots.iter().map(|slot| seen(slot)).collect();
-        let is_behind = |seen: &Seen<M>, wanted: &Position| {
-            seen.as_ref().is_ok_and(|root| root.end() < *wanted)
-        };
+        let is_behind = |seen: &Seen<M>, wanted: &Position| seen.as_ref().is_ok_and(|root| root.end() < *wanted);
         if !seen.iter().zip(&wanted).any(|(seen, wanted)| is_behind(seen, wanted)) {
             return View::new(self.shared.hasher, seen);
         }
@@ -137,23 +134,20 @@ async fn fresh<M: StateMachine>(slot: &Slot<M>, wanted: Position, deadline: Inst
     }
 }
 
-fn outcome<M: StateMachine>(
-    life: &Life<M>,
-    shard: ShardId,
-    position: Position,
-    manifest: &Manifest,
-) -> Outcome {
-    let record = manifest
-        .shard(shard)
-        .and_then(|shard| shard.epochs.iter().find(|record| record.epoch == position.epoch));
+fn outcome<M: StateMachine>(life: &Life<M>, shard: ShardId, position: Position, manifest: &Manifest) -> Outcome {
+    let record =
+        manifest.shard(shard).and_then(|shard| shard.epochs.iter().find(|record| record.epoch == position.epoch));
     let Some(record) = record.filter(|record| record.first <= position.lsn) else {
         return Outcome::Forgotten;
     };
-    let ended = if position.epoch < life.epoch {
-        // The last epoch of an earlier run stays open in the manifest until this life's writer begins.
-        Some(record.end.unwrap_or(life.first))
-    } else {
-        record.end
+    let ended = match record.end {
+        // The last epoch of an earlier run stays open in the manifest until this life's writer begins. What an open has
+        // read is on the disk, so every later open reads the same.
+        None if position.epoch < life.epoch && !life.restarted => Some(life.first),
+        // After a restart an old thread may still write behind that, until the edit that begins this life shuts it out.
+        None if position.epoch < life.epoch && position.lsn < life.first => Some(life.first),
+        None if position.epoch < life.epoch => return Outcome::Pending,
+        end => end,
     };
     match ended {
         Some(end) if position.lsn < end => Outcome::Durable,

@@ -136,13 +136,8 @@ impl<M: StateMachine> Runtime<M> {
     }
 
     /// Encodes the command, once: the size check, the bound and the log's frame use these bytes.
-    fn prepare<'a>(
-        &self,
-        slot: &'a Arc<Slot<M>>,
-        command: M::Command,
-    ) -> Result<Prepared<'a, M>, SubmitError> {
-        let bytes = codec::encode(&command)
-            .map_err(|error| NotExecuted::NotEncodable(error.to_string()))?;
+    fn prepare<'a>(&self, slot: &'a Arc<Slot<M>>, command: M::Command) -> Result<Prepared<'a, M>, SubmitError> {
+        let bytes = codec::encode(&command).map_err(|error| NotExecuted::NotEncodable(error.to_string()))?;
         let limit = self.shared.options.command_bytes_max;
         if bytes.len() > limit as usize {
             return Err(NotExecuted::TooLarge { bytes: bytes.len(), limit }.into());
@@ -165,11 +160,7 @@ impl<'a, M: StateMachine> Prepared<'a, M> {
     }
 }
 
-async fn take_credits<M: StateMachine>(
-    slot: &Slot<M>,
-    charge: u32,
-    deadline: Instant,
-) -> Result<(), SubmitError> {
+async fn take_credits<M: StateMachine>(slot: &Slot<M>, charge: u32, deadline: Instant) -> Result<(), SubmitError> {
     if slot.credits.try_take(charge) {
         return Ok(());
     }
@@ -187,8 +178,7 @@ async fn wait<M: StateMachine>(mut waiting: Waiting<'_, M>, deadline: Instant) -
     let ticket = &mut waiting.ticket;
     // A lane that closed before the push is not drained again.
     if slot.lane.is_closed()
-        && let Some(answer) =
-            withdraw(ticket, slot, || slot.refusal().unwrap_or(NotExecuted::ShuttingDown))
+        && let Some(answer) = withdraw(ticket, slot, || slot.refusal().unwrap_or(NotExecuted::ShuttingDown))
     {
         return answer;
     }
@@ -225,12 +215,8 @@ fn withdraw<M: StateMachine>(
 fn settle<M: StateMachine>(answer: claim::Answer<Answer<M>>, slot: &Slot<M>) -> Answer<M> {
     match answer {
         claim::Answer::Given(answer) => answer,
-        claim::Answer::Abandoned(Some(position)) => {
-            Err(SubmitError::Unconfirmed { shard: slot.shard, position })
-        }
-        claim::Answer::Abandoned(None) => {
-            Err(slot.refusal().unwrap_or(NotExecuted::ShuttingDown).into())
-        }
+        claim::Answer::Abandoned(Some(position)) => Err(SubmitError::Unconfirmed { shard: slot.shard, position }),
+        claim::Answer::Abandoned(None) => Err(slot.refusal().unwrap_or(NotExecuted::ShuttingDown).into()),
     }
 }
 

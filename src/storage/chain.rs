@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use super::bytes::all_zero;
 use super::disk::{Disk, DiskFile};
-use super::error::{IoContext, LogError};
+use super::error::{DiskError, IoContext, LogError};
 use super::frame;
 use super::layout::{Layout, parse_segment};
 use super::segment::{HEADER_BYTES, HeaderState, Opened, SegmentHeader, VERSION};
@@ -155,7 +155,7 @@ pub fn unknown_files(
     layout: &Layout,
     record: &ShardRecord,
     shard: ShardId,
-) -> Result<Vec<SegmentSeq>, LogError> {
+) -> Result<Vec<SegmentSeq>, DiskError> {
     let dir = layout.shard(shard);
     let names = disk.list(&dir).context("list", &dir)?;
     let segments = names.iter().filter_map(|name| parse_segment(name));

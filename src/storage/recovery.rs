@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use super::chain::{self, Link};
 use super::disk::{Disk, DiskFile};
-use super::error::{IoContext, LogError};
+use super::error::{DiskError, IoContext, LogError};
 use super::frame::{self, ALIGNMENT, FrameHeader, align};
 use super::layout::Layout;
 use super::segment::HEADER_BYTES;
@@ -206,7 +206,7 @@ pub fn sweep(
     layout: &Layout,
     manifest: &Manifest,
     shard: ShardId,
-) -> Result<usize, LogError> {
+) -> Result<usize, DiskError> {
     let Some(record) = manifest.shard(shard) else { return Ok(0) };
     let orphans = chain::unknown_files(disk, layout, record, shard)?;
     for segment in &orphans {

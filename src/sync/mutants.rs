@@ -1,7 +1,7 @@
 //! Mutants: the crate with one step made wrong, for tests that show that the others would notice.
 //!
 //! Each is one of the classic bugs: answering before the sync, trying a failed sync again, letting an old incarnation go
-//! on. They are switched on for the whole process, by tests that run alone in it. Without the feature `internals`, and
+//! on. They are switched on for the whole process, by tests that run alone in it. Without the feature `mutants`, and
 //! under loom, there is no switch: every function here hands through what it is given.
 
 use crate::model::{Durability, SyncPolicy};
@@ -18,7 +18,7 @@ pub enum Mutant {
     StaleIncarnation = 4,
 }
 
-#[cfg(all(feature = "internals", not(loom)))]
+#[cfg(all(feature = "mutants", not(loom)))]
 mod switch {
     use super::Mutant;
     use crate::sync::atomic::{AtomicU8, Ordering};
@@ -41,7 +41,7 @@ mod switch {
     }
 }
 
-#[cfg(not(all(feature = "internals", not(loom))))]
+#[cfg(not(all(feature = "mutants", not(loom))))]
 mod switch {
     /// There is no switch.
     pub(crate) const fn is_on(_mutant: super::Mutant) -> bool {

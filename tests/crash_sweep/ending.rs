@@ -29,19 +29,11 @@ impl Reopening {
         // One line an ending: what follows from the first contradiction says little.
         let more = wrong.len().saturating_sub(1);
         let first = wrong.into_iter().next();
-        first
-            .map(|wrong| format!("{} {:?}: {wrong} (and {more} more)", self.point, self.ending))
-            .into_iter()
-            .collect()
+        first.map(|wrong| format!("{} {:?}: {wrong} (and {more} more)", self.point, self.ending)).into_iter().collect()
     }
 
     /// `Err`: it cannot go on, and perhaps nothing is wrong about that.
-    async fn follow(
-        &self,
-        disk: SimDisk,
-        book: &mut Book,
-        wrong: &mut Vec<String>,
-    ) -> Result<(), Option<String>> {
+    async fn follow(&self, disk: SimDisk, book: &mut Book, wrong: &mut Vec<String>) -> Result<(), Option<String>> {
         let before = files(&disk);
         let runtime = self.open(&disk, self.ending).await?;
         let found = Found::read(&runtime).map_err(Some)?;
@@ -85,12 +77,7 @@ impl Reopening {
         self.point.seed.is_multiple_of(2)
     }
 
-    async fn write_more(
-        &self,
-        runtime: &Runtime<Ledger>,
-        book: &mut Book,
-        wrong: &mut Vec<String>,
-    ) {
+    async fn write_more(&self, runtime: &Runtime<Ledger>, book: &mut Book, wrong: &mut Vec<String>) {
         let before = book.receipts();
         let entries = ["a", "b", "c"].map(|key| book.entry(key, 50)).to_vec();
         book.submit_all(runtime, entries).await;
@@ -102,33 +89,21 @@ impl Reopening {
         }
     }
 
-    async fn open(
-        &self,
-        disk: &SimDisk,
-        ending: Ending,
-    ) -> Result<Runtime<Ledger>, Option<String>> {
+    async fn open(&self, disk: &SimDisk, ending: Ending) -> Result<Runtime<Ledger>, Option<String>> {
         let (policy, shards) = (self.point.policy, self.point.workload.shards());
-        let options = if self.cuts_again() {
-            hasty_options(policy, shards)
-        } else {
-            patient_options(policy, shards)
-        };
+        let options = if self.cuts_again() { hasty_options(policy, shards) } else { patient_options(policy, shards) };
         let may_fail = self.point.may_still_fail(ending);
         match Runtime::open_on(disk.clone(), Ledger, options).await {
             Ok(runtime) => {
-                let refused = runtime
-                    .recovery()
-                    .refused()
-                    .find(|(_, error)| !(may_fail && matches!(error, LogError::Disk(_))));
+                let refused =
+                    runtime.recovery().refused().find(|(_, error)| !(may_fail && matches!(error, LogError::Disk(_))));
                 match refused {
                     Some((shard, error)) => Err(Some(format!("{shard} is refused: {error}"))),
                     None if runtime.recovery().refused().next().is_some() => Err(None),
                     None => Ok(runtime),
                 }
             }
-            Err(OpenError::Disk(_) | OpenError::Manifest(ManifestError::Disk(_))) if may_fail => {
-                Err(None)
-            }
+            Err(OpenError::Disk(_) | OpenError::Manifest(ManifestError::Disk(_))) if may_fail => Err(None),
             Err(error) => Err(Some(format!("it cannot be opened: {error}"))),
         }
     }

@@ -9,10 +9,7 @@
 //! point is named by its workload, policy, call, fault and seed.
 
 #![cfg(not(loom))]
-#![expect(
-    clippy::print_stdout,
-    reason = "points and seeds are evidence, kept in the test's output"
-)]
+#![expect(clippy::print_stdout, reason = "points and seeds are evidence, kept in the test's output")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
 
 #[path = "../support/book.rs"]

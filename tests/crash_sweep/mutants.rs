@@ -101,8 +101,7 @@ async fn a_thread_that_wakes_too_late() -> Vec<String> {
         hit
     });
     let writing = {
-        let (book, runtime, entry) =
-            (stage.book.clone(), runtime.clone(), stage.book.entry("a", 0));
+        let (book, runtime, entry) = (stage.book.clone(), runtime.clone(), stage.book.entry("a", 0));
         tokio::spawn(async move { book.submit(&runtime, entry).await })
     };
     until(|| stall.waiting() > 0).await;
@@ -116,8 +115,7 @@ async fn a_thread_that_wakes_too_late() -> Vec<String> {
     let crashed = disk.crash(1);
     drop(runtime);
     let options = hasty_options(policy, 1);
-    let reopened =
-        mainstay::Runtime::open_on(crashed, crate::ledger::Ledger, options).await.unwrap();
+    let reopened = mainstay::Runtime::open_on(crashed, crate::ledger::Ledger, options).await.unwrap();
     stage.book.check(&Found::read(&reopened).unwrap(), Ending::PowerCut)
 }
 

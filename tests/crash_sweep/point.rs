@@ -133,9 +133,7 @@ impl Point {
         let faults = match kind {
             Kind::PowerCut => vec![(call, FaultKind::Crash)],
             Kind::ErrorOnce => vec![(call, FaultKind::ErrorOnce)],
-            Kind::TwoErrors => {
-                [call, self.second(call)].map(|at| (at, FaultKind::ErrorOnce)).to_vec()
-            }
+            Kind::TwoErrors => [call, self.second(call)].map(|at| (at, FaultKind::ErrorOnce)).to_vec(),
             Kind::ErrorAfterEffect => vec![(call, FaultKind::ErrorAfterEffect)],
             Kind::ErrorForEver => vec![(call, FaultKind::ErrorForEver)],
             Kind::Full | Kind::FullForAWhile => vec![(call, FaultKind::NoSpace)],

@@ -135,12 +135,7 @@ impl Sweep {
 
     /// The disk that the workload starts from, everything on it durable, and what was answered there.
     fn base(&self, policy: SyncPolicy) -> (SimDisk, Book) {
-        let mut stage = Stage {
-            disk: SimDisk::new(7),
-            policy,
-            shards: self.workload.shards(),
-            book: Book::default(),
-        };
+        let mut stage = Stage { disk: SimDisk::new(7), policy, shards: self.workload.shards(), book: Book::default() };
         block_on(1, self.workload.prepare(&mut stage));
         (stage.disk.crash(7), stage.book)
     }

@@ -30,15 +30,8 @@ pub struct Stage {
 }
 
 impl Workload {
-    pub const ALL: [Self; 7] = [
-        Self::FirstOpen,
-        Self::Rolls,
-        Self::Reopen,
-        Self::Move,
-        Self::Restart,
-        Self::Shutdown,
-        Self::TwoShards,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::FirstOpen, Self::Rolls, Self::Reopen, Self::Move, Self::Restart, Self::Shutdown, Self::TwoShards];
 
     pub fn shards(self) -> u32 {
         if self == Self::TwoShards { 2 } else { 1 }
@@ -149,9 +142,7 @@ impl Workload {
 impl Stage {
     /// Opens the directory; a fault may forbid it.
     pub async fn open(&self) -> Option<Runtime<Ledger>> {
-        Runtime::open_on(self.disk.clone(), Ledger, hasty_options(self.policy, self.shards))
-            .await
-            .ok()
+        Runtime::open_on(self.disk.clone(), Ledger, hasty_options(self.policy, self.shards)).await.ok()
     }
 
     /// Commands from as many concurrent tasks, over a few keys.

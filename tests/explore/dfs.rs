@@ -78,8 +78,7 @@ pub fn wander<M: Model>(name: &str, start: &M, seed: u64, walks: u32, steps_max:
         let mut trail = Trail(Vec::new());
         for _ in 0..steps_max {
             let mut steps = state.steps();
-            if !draw(&mut random).is_multiple_of(16) && !steps.iter().all(|step| M::is_rare(*step))
-            {
+            if !draw(&mut random).is_multiple_of(16) && !steps.iter().all(|step| M::is_rare(*step)) {
                 steps.retain(|step| !M::is_rare(*step));
             }
             let Some(at) = draw(&mut random).checked_rem(steps.len() as u64) else {

@@ -7,10 +7,8 @@
 //! Each core has a *mutant*: the same model with one step reversed or left out, which the explorer must catch.
 
 #![cfg(not(loom))]
-#![expect(
-    clippy::print_stdout,
-    reason = "the numbers of states are evidence, kept in the test's output"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![expect(clippy::print_stdout, reason = "the numbers of states are evidence, kept in the test's output")]
 #![expect(clippy::expect_used, reason = "this is a test")]
 
 mod commit;

@@ -175,8 +175,7 @@ impl Model for Shard {
         match step {
             Step::Die(incarnation) => {
                 let phase_counts = self.core.is_serving()
-                    || self.recovering.contains(&incarnation)
-                        && !self.started.contains(&incarnation);
+                    || self.recovering.contains(&incarnation) && !self.started.contains(&incarnation);
                 let is_current = incarnation == self.core.incarnation();
                 if is_current && phase_counts && !self.stopped && self.fenced.is_none() {
                     let since = self.now_ms.saturating_sub(BUDGET.within_ms);

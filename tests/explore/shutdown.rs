@@ -115,9 +115,7 @@ impl Root {
                 assert!(self.keeper_ended || self.deadline, "done while the keeper works");
                 assert!(settled || self.keeper_ended, "done while shards are owed");
                 let finished = |shard: &ShardId| {
-                    self.ended.contains(shard)
-                        && !self.lost.contains(shard)
-                        && !self.abandoned.contains(shard)
+                    self.ended.contains(shard) && !self.lost.contains(shard) && !self.abandoned.contains(shard)
                 };
                 let expected: BTreeSet<_> = Self::shards().filter(|s| !finished(s)).collect();
                 assert_eq!(unfinished, expected, "who has not finished is named");

@@ -16,8 +16,7 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
 }
@@ -36,8 +35,7 @@ async fn write_while(scene: &Scene, mut kill: impl FnMut() -> bool) {
             })
         })
         .collect();
-    until("all have been answered", || tasks.iter().all(|task| task.is_finished()) || !kill())
-        .await;
+    until("all have been answered", || tasks.iter().all(|task| task.is_finished()) || !kill()).await;
     for task in tasks {
         task.await.unwrap();
     }
@@ -47,8 +45,7 @@ async fn write_while(scene: &Scene, mut kill: impl FnMut() -> bool) {
 /// Guards F2, F3, F14, F60: a shard or its writer dies again and again; waiting commands survive.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pair_that_dies_again_and_again_loses_nothing() {
-    for (seed, policy) in [(1, SyncPolicy::Always), (2, SyncPolicy::Never), (3, SyncPolicy::Always)]
-    {
+    for (seed, policy) in [(1, SyncPolicy::Always), (2, SyncPolicy::Never), (3, SyncPolicy::Always)] {
         println!("seed {seed}");
         let mut scene = Scene::open(options(policy, 1)).await;
         let mut random = Random(seed);
@@ -95,8 +92,7 @@ async fn what_waits_between_two_lives_is_executed() {
         let entries: Vec<_> = (0..5).map(|_| scene.book.entry("a", 20)).collect();
         let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
         let receipts = scene.runtime.submit_many(entries).await;
-        let lsns: Vec<_> =
-            receipts.into_iter().map(|receipt| receipt.unwrap().position.lsn).collect();
+        let lsns: Vec<_> = receipts.into_iter().map(|receipt| receipt.unwrap().position.lsn).collect();
         assert!(lsns.is_sorted(), "{lsns:?}");
         let view = scene.runtime.view().await;
         let history = &view.get(b"a").unwrap().unwrap().history;

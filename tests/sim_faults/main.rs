@@ -4,13 +4,7 @@
 //! own expectations. Everything runs on the simulated disk.
 
 #![cfg(not(loom))]
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "this is a test"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "this is a test")]
 
 #[path = "../support/book.rs"]
 mod book;

@@ -26,8 +26,7 @@ async fn an_edit_that_fails_is_shut_out_and_made_again() {
                 });
                 scene.write_many("a", 3).await;
                 let second = |call: &Call| call.path.ends_with("manifest-0000000000000002.log");
-                until("there is another generation", || scene.disk.trace().iter().any(second))
-                    .await;
+                until("there is another generation", || scene.disk.trace().iter().any(second)).await;
                 assert_eq!(scene.book.receipts(), 3, "edit {edit} {operation:?} {kind:?}");
                 scene.write_many("a", 3).await;
                 assert_eq!(scene.book.receipts(), 6);
@@ -52,9 +51,7 @@ async fn a_move_that_fails_ends_in_a_seal() {
             });
             let last = scene.disk.trace().iter().map(|call| call.number).max().unwrap();
             // The frames have been written again by then; the preparer may be asking at the same time.
-            fail_first(&scene.disk, kind, move |call| {
-                call.number > last && is_edit(call, operation)
-            });
+            fail_first(&scene.disk, kind, move |call| call.number > last && is_edit(call, operation));
             scene.write_many("a", 3).await;
             until("somebody serves", || scene.stats(0).refusal.is_none()).await;
             scene.write("b").await;
@@ -71,13 +68,7 @@ async fn a_move_that_fails_ends_in_a_seal() {
 /// Guards F6, F28: the same, for the steps of another generation.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_generation_that_fails_too_leaves_one_of_the_two() {
-    let steps = [
-        Operation::Create,
-        Operation::Write,
-        Operation::Sync,
-        Operation::SyncDir,
-        Operation::Rename,
-    ];
+    let steps = [Operation::Create, Operation::Write, Operation::Sync, Operation::SyncDir, Operation::Rename];
     for kind in KINDS {
         for step in steps {
             let mut hasty = options(SyncPolicy::Always, 1);
@@ -85,8 +76,7 @@ async fn another_generation_that_fails_too_leaves_one_of_the_two() {
             let mut scene = Scene::open(hasty).await;
             let mut failed = false;
             scene.disk.fail_when(move |call| {
-                let root =
-                    call.path.parent().is_none_or(|dir| !dir.to_string_lossy().contains("shard"));
+                let root = call.path.parent().is_none_or(|dir| !dir.to_string_lossy().contains("shard"));
                 if !failed && is_edit(call, Operation::Write) {
                     failed = true;
                     return Some(FaultKind::ErrorOnce);

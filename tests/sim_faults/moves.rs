@@ -4,9 +4,7 @@ use mainstay::sim::{FaultKind, Operation};
 use mainstay::{Durability, Lsn, NotExecuted, Outcome, Position, ShardId, SubmitError, SyncPolicy};
 
 use crate::book::Ending;
-use crate::scene::{
-    SEEDS, Scene, check, fail_first, is_log, is_manifest, options, until, writes_after,
-};
+use crate::scene::{SEEDS, Scene, check, fail_first, is_log, is_manifest, options, until, writes_after};
 
 const NEVER: SyncPolicy = SyncPolicy::Never;
 
@@ -17,9 +15,7 @@ async fn move_after(policy: SyncPolicy, operation: Operation) {
     scene.write_many("a", 3).await;
     let (active, from) = (scene.active(0), scene.disk.calls());
     let failing = active.clone();
-    fail_first(&scene.disk, FaultKind::ErrorOnce, move |call| {
-        call.path == failing && call.operation == operation
-    });
+    fail_first(&scene.disk, FaultKind::ErrorOnce, move |call| call.path == failing && call.operation == operation);
     scene.write_many("a", 4).await;
     let last = scene.write("b").await;
     scene.runtime.durable(ShardId(0), last.position).await.unwrap();
@@ -27,8 +23,7 @@ async fn move_after(policy: SyncPolicy, operation: Operation) {
     scene.write_many("a", 3).await;
 
     assert_eq!(scene.book.receipts(), 11, "somebody was disturbed");
-    let mut lsns: Vec<_> =
-        scene.book.records().iter().map(|r| r.given().unwrap().1.lsn.0).collect();
+    let mut lsns: Vec<_> = scene.book.records().iter().map(|r| r.given().unwrap().1.lsn.0).collect();
     lsns.sort_unstable();
     assert_eq!(lsns, (1..=11).collect::<Vec<_>>());
     assert_eq!(writes_after(&scene.disk, &active, operation, from), []);
@@ -60,13 +55,9 @@ async fn fail_sync_and_move(scene: &Scene, kind: FaultKind) -> std::path::PathBu
     scene.settle().await;
     let active = scene.active(0);
     let (failing, fresh) = (active.clone(), active.clone());
-    fail_first(&scene.disk, kind, move |call| {
-        call.path == failing && call.operation == Operation::Sync
-    });
+    fail_first(&scene.disk, kind, move |call| call.path == failing && call.operation == Operation::Sync);
     // Nor is there another spare, whose registration would come in between the edits.
-    fail_first(&scene.disk, FaultKind::ErrorOnce, |call| {
-        is_log(&call.path) && call.operation == Operation::Create
-    });
+    fail_first(&scene.disk, FaultKind::ErrorOnce, |call| is_log(&call.path) && call.operation == Operation::Create);
     // A spare has been filled long ago: the next write to it is a header.
     let mut synced = std::collections::BTreeSet::new();
     for call in scene.disk.trace().iter().filter(|call| call.operation == Operation::Sync) {
@@ -120,8 +111,7 @@ async fn what_was_answered_and_is_lost_is_named() {
             });
         }
         scene.write_many("b", 1).await;
-        let answered =
-            scene.book.records().iter().filter_map(|record| record.given()).max().unwrap();
+        let answered = scene.book.records().iter().filter_map(|record| record.given()).max().unwrap();
         let _ = scene.runtime.durable(answered.0, answered.1).await;
         until("the pair begins anew", || scene.stats(0).restarts == 1).await;
         let receipt = scene.write("c").await;
@@ -143,9 +133,7 @@ async fn a_seal_of_unknown_outcome_leaves_the_answers_open() {
     scene.write_many("a", 3).await;
     let from = scene.disk.calls();
     let active = fail_sync_and_move(&scene, FaultKind::ErrorOnce).await;
-    fail_first(&scene.disk, FaultKind::ErrorOnce, |call| {
-        is_manifest(&call.path) && call.operation == Operation::Write
-    });
+    fail_first(&scene.disk, FaultKind::ErrorOnce, |call| is_manifest(&call.path) && call.operation == Operation::Write);
     scene.write_many("a", 4).await;
     let records = scene.book.records();
     let mut failed = records.iter().filter_map(|record| record.answer.as_ref().err());
@@ -201,16 +189,13 @@ async fn with_a_manifest_that_fails_for_good_the_answers_stay_true() {
 
 /// Guards F3, F5: as long as no edit has ended the old epoch, a crash may bring back what the new life did not recover.
 /// The sync has failed after all of its work, so the frame is on the disk; the new life believes the failure.
-#[ignore = "src/runtime/reading.rs: outcome() takes the end of the last epoch from a life that has not begun"]
 #[tokio::test(flavor = "multi_thread")]
 async fn outcome_does_not_deny_what_a_crash_may_still_bring_back() {
     let scene = Scene::open(options(SyncPolicy::Always, 1)).await;
     scene.write("a").await;
     fail_sync_and_move(&scene, FaultKind::ErrorAfterEffect).await;
     let mut appends = 0;
-    fail_first(&scene.disk, FaultKind::ErrorOnce, |call| {
-        is_manifest(&call.path) && call.operation == Operation::Write
-    });
+    fail_first(&scene.disk, FaultKind::ErrorOnce, |call| is_manifest(&call.path) && call.operation == Operation::Write);
     // The failed seal, then another generation, then a spare for the new life, then its begin.
     let stall = scene.disk.stall(move |call| {
         appends += u64::from(is_manifest(&call.path) && call.operation == Operation::Write);
@@ -226,8 +211,7 @@ async fn outcome_does_not_deny_what_a_crash_may_still_bring_back() {
     let outcome = scene.runtime.outcome(shard, position).await;
     let crashed = scene.disk.crash(1);
     let options = scene.options.clone();
-    let reopened =
-        mainstay::Runtime::open_on(crashed, crate::ledger::Ledger, options).await.unwrap();
+    let reopened = mainstay::Runtime::open_on(crashed, crate::ledger::Ledger, options).await.unwrap();
     let truth = reopened.outcome(shard, position).await;
     assert_eq!(truth, Outcome::Durable, "the crash has brought it back");
     assert_ne!(outcome, Outcome::NotExecuted, "a crash could still bring it back");

@@ -112,8 +112,7 @@ impl Scene {
         let trace = self.disk.trace();
         let dir = format!("shard-{shard}");
         let synced = trace.iter().filter(|call| call.operation == Operation::Sync);
-        let log =
-            synced.filter(|call| is_log(&call.path) && call.path.parent().unwrap().ends_with(&dir));
+        let log = synced.filter(|call| is_log(&call.path) && call.path.parent().unwrap().ends_with(&dir));
         let mut paths: Vec<_> = log.map(|call| call.path.clone()).collect();
         let mut seen = BTreeSet::new();
         paths.retain(|path| !seen.insert(path.clone()));
@@ -128,12 +127,7 @@ impl Scene {
             .filter_map(|name| {
                 let life = name.strip_prefix(&prefix)?;
                 let life = life.strip_prefix('.').map_or(Some(0), |life| life.parse().ok());
-                Some((
-                    life.filter(|_| {
-                        name.len() == prefix.len() || name[prefix.len()..].starts_with('.')
-                    })?,
-                    name,
-                ))
+                Some((life.filter(|_| name.len() == prefix.len() || name[prefix.len()..].starts_with('.'))?, name))
             })
             .collect();
         found.sort();
@@ -149,10 +143,7 @@ impl Scene {
     pub async fn kill_and_wait(&self, role: &str) {
         let before = self.stats(0).restarts;
         self.actor(role).unwrap().kill();
-        until("the pair begins anew", || {
-            self.stats(0).restarts > before && self.actor("0/shard").is_some()
-        })
-        .await;
+        until("the pair begins anew", || self.stats(0).restarts > before && self.actor("0/shard").is_some()).await;
     }
 
     /// Asks for every outcome, then crashes the disk in many ways and holds each against the book.
@@ -216,11 +207,7 @@ pub fn is_manifest(path: &Path) -> bool {
 }
 
 /// Has the first matching call fail, and no other.
-pub fn fail_first(
-    disk: &SimDisk,
-    kind: FaultKind,
-    mut matches: impl FnMut(&Call) -> bool + Send + 'static,
-) {
+pub fn fail_first(disk: &SimDisk, kind: FaultKind, mut matches: impl FnMut(&Call) -> bool + Send + 'static) {
     let mut armed = true;
     disk.fail_when(move |call| {
         let hit = armed && matches(call);

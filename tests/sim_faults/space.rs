@@ -9,11 +9,7 @@ use crate::scene::{Scene, options};
 const FULL: SubmitError = SubmitError::NotExecuted(NotExecuted::StorageFull);
 
 fn tiny(policy: SyncPolicy) -> Options {
-    Options {
-        segment_bytes: 4096,
-        command_bytes_max: Options::command_bytes_for(4096),
-        ..options(policy, 1)
-    }
+    Options { segment_bytes: 4096, command_bytes_max: Options::command_bytes_for(4096), ..options(policy, 1) }
 }
 
 /// Writes until there is no space. Every refusal is the same, and nothing else goes wrong.
@@ -99,8 +95,7 @@ async fn a_failed_sync_on_a_full_disk() {
         crate::scene::fail_first(&scene.disk, FaultKind::ErrorOnce, move |call| {
             call.path == active && call.operation == mainstay::sim::Operation::Sync
         });
-        let position =
-            scene.book.records().iter().filter_map(|record| record.given()).max().unwrap();
+        let position = scene.book.records().iter().filter_map(|record| record.given()).max().unwrap();
         let _ = scene.runtime.durable(position.0, position.1).await;
         scene.write_many("a", 2).await;
         scene.disk.free_space();

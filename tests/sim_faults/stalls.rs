@@ -150,9 +150,7 @@ async fn restart_over(operation: Operation) {
     }
     let now = scene.stats(0);
     assert_eq!((now.answered, now.durable), (stats.answered, stats.durable));
-    let same = |(old, new): (&crate::book::Record, &crate::book::Record)| {
-        old.id == new.id && old.answer == new.answer
-    };
+    let same = |(old, new): (&crate::book::Record, &crate::book::Record)| old.id == new.id && old.answer == new.answer;
     assert!(told.iter().zip(&scene.book.records()).all(same), "somebody was answered twice");
     scene.write_many("a", 3).await;
     scene.check_after_crashes().await;
@@ -179,9 +177,7 @@ async fn a_writer_that_is_killed_inside_a_sync_dies_when_it_wakes() {
     let stall = stall(&scene, 0, Operation::Sync);
     scene.write_many("a", 3).await;
     let records = scene.book.records();
-    let open = |record: &&crate::book::Record| {
-        matches!(record.answer, Err(SubmitError::Unconfirmed { .. }))
-    };
+    let open = |record: &&crate::book::Record| matches!(record.answer, Err(SubmitError::Unconfirmed { .. }));
     assert_eq!(records.iter().filter(open).count(), 3);
     scene.actor("0/wal_writer").unwrap().kill();
     stall.release();

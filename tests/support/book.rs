@@ -149,9 +149,7 @@ impl Book {
 
     fn is_named_lost(&self, shard: ShardId, position: Position) -> bool {
         self.lost.iter().any(|(of, lost)| {
-            *of == shard
-                && lost.epoch == position.epoch
-                && (lost.first..lost.end).contains(&position.lsn)
+            *of == shard && lost.epoch == position.epoch && (lost.first..lost.end).contains(&position.lsn)
         })
     }
 
@@ -172,8 +170,7 @@ impl Book {
             };
             if false_claim {
                 let there = if there { "there" } else { "not there" };
-                wrong
-                    .push(format!("outcome said {outcome:?} of {shard} {position}: it is {there}"));
+                wrong.push(format!("outcome said {outcome:?} of {shard} {position}: it is {there}"));
             }
         }
         wrong
@@ -227,9 +224,7 @@ impl Book {
             let there = found.position_of(record.id).is_some();
             let expected = if there { Outcome::Durable } else { Outcome::NotExecuted };
             if outcome != expected {
-                wrong.push(format!(
-                    "reopened: outcome of {shard} {position} is {outcome:?}, not {expected:?}"
-                ));
+                wrong.push(format!("reopened: outcome of {shard} {position} is {outcome:?}, not {expected:?}"));
             }
         }
         wrong
@@ -265,10 +260,8 @@ impl Found {
     /// What was recovered once stays: it was synced before it was shown.
     pub fn check_begins_with(&self, earlier: &Self) -> Vec<String> {
         let shards = (0..).map(ShardId).zip(&earlier.shards);
-        let gone =
-            shards.filter(|(shard, commands)| !self.commands_of(*shard).starts_with(commands));
-        gone.map(|(shard, _)| format!("{shard}: what was recovered is gone after a crash"))
-            .collect()
+        let gone = shards.filter(|(shard, commands)| !self.commands_of(*shard).starts_with(commands));
+        gone.map(|(shard, _)| format!("{shard}: what was recovered is gone after a crash")).collect()
     }
 
     pub fn commands(&self) -> usize {
@@ -292,9 +285,8 @@ impl Found {
 
     pub fn position_of(&self, id: u64) -> Option<(ShardId, Position)> {
         let shards = (0..).map(ShardId).zip(&self.shards);
-        let mut all = shards.flat_map(|(shard, commands)| {
-            commands.iter().map(move |(position, id)| (shard, *position, *id))
-        });
+        let mut all =
+            shards.flat_map(|(shard, commands)| commands.iter().map(move |(position, id)| (shard, *position, *id)));
         all.find(|(_, _, of)| *of == id).map(|(shard, position, _)| (shard, position))
     }
 

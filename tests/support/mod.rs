@@ -39,9 +39,8 @@ impl StateMachine for Counters {
 
     fn apply(&self, at: At, state: &mut Txn<'_, Entity>, command: Command) -> Result<i64, Abort> {
         let key = self.key(&command).into_owned();
-        let mut entity = state
-            .get(&key)?
-            .map_or(Entity { sum: 0, bytes: Vec::new(), time: 0 }, |entity| (*entity).clone());
+        let mut entity =
+            state.get(&key)?.map_or(Entity { sum: 0, bytes: Vec::new(), time: 0 }, |entity| (*entity).clone());
         match command {
             Command::Add(_, add) => entity.sum += add,
             Command::Put(_, bytes) => entity.bytes = bytes,

@@ -91,9 +91,7 @@ impl Read<'_> {
     /// The keys that it looks at.
     pub fn keys(&self) -> &[&[u8]] {
         match self {
-            Self::Get(key) | Self::Length(key) | Self::Lifetime(key, _) | Self::Type(key) => {
-                std::slice::from_ref(key)
-            }
+            Self::Get(key) | Self::Length(key) | Self::Lifetime(key, _) | Self::Type(key) => std::slice::from_ref(key),
             Self::GetMany(keys) | Self::Exists(keys) => keys,
         }
     }

@@ -65,8 +65,7 @@ pub fn config(patterns: &[&[u8]], settings: &Settings, output: &mut Output) {
         ("save", ""),
     ];
     let is_wanted = |name: &str| {
-        let matches =
-            |pattern: &&[u8]| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes());
+        let matches = |pattern: &&[u8]| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes());
         patterns.iter().any(matches)
     };
     let wanted: Vec<_> = all.into_iter().filter(|(name, _)| is_wanted(name)).collect();

@@ -50,11 +50,7 @@ pub async fn run(mut socket: TcpStream, client: Client, shared: &Shared) {
 }
 
 /// Carries out whole requests. The last replies are left in the batch's output.
-async fn serve(
-    received: Received,
-    batch: &mut Batch<'_>,
-    socket: &mut TcpStream,
-) -> ControlFlow<()> {
+async fn serve(received: Received, batch: &mut Batch<'_>, socket: &mut TcpStream) -> ControlFlow<()> {
     let Received { bytes, requests, broken } = received;
     for range in requests {
         match Message::decode(&bytes, range) {

@@ -31,9 +31,7 @@ impl Lines {
 pub fn info(shared: &Shared, wanted: &[&[u8]]) -> String {
     let is_wanted = |title: &str| {
         let names = [title, "all", "default", "everything"];
-        let matches = |section: &&[u8]| {
-            names.iter().any(|name| section.eq_ignore_ascii_case(name.as_bytes()))
-        };
+        let matches = |section: &&[u8]| names.iter().any(|name| section.eq_ignore_ascii_case(name.as_bytes()));
         wanted.is_empty() || wanted.iter().any(matches)
     };
     let mut lines = Lines(String::new());
@@ -93,14 +91,11 @@ fn mainstay(shared: &Shared, lines: &mut Lines) {
     lines.put("wal_syncs", sum(|shard| shard.syncs));
     lines.put("moves", sum(|shard| shard.moves));
     lines.put("restarts", sum(|shard| shard.restarts));
-    let fenced = |shard: &&ShardStats| {
-        matches!(shard.refusal, Some(NotExecuted::Fenced | NotExecuted::Refused))
-    };
+    let fenced = |shard: &&ShardStats| matches!(shard.refusal, Some(NotExecuted::Fenced | NotExecuted::Refused));
     lines.put("fenced_shards", shards.iter().filter(fenced).count());
     let lost = |shard: &ShardStats| shard.lost.iter().map(|lost| lost.end.since(lost.first)).sum();
     lines.put("lost_commands", sum(lost));
-    lines
-        .put("recovered_commands", recovery.shards.iter().map(|shard| shard.commands).sum::<u64>());
+    lines.put("recovered_commands", recovery.shards.iter().map(|shard| shard.commands).sum::<u64>());
     lines.put("recovery_ms", recovery.duration.as_millis());
     lines.put("torn_bytes", recovery.shards.iter().map(|shard| shard.torn_bytes).sum::<u64>());
     for shard in &shards {

@@ -111,9 +111,7 @@ mod tests {
     #[test]
     fn a_browser_is_told_from_a_person() {
         let http = |line: &str| is_http(&split(line.as_bytes()).unwrap());
-        for line in
-            ["GET / HTTP/1.1", "get /x", "POST /a", "post", "Host: localhost", "PUT a HTTP/1.0"]
-        {
+        for line in ["GET / HTTP/1.1", "get /x", "POST /a", "post", "Host: localhost", "PUT a HTTP/1.0"] {
             assert!(http(line), "{line}");
         }
         for line in ["", "GET a", "PING", "SET / HTTP", "ECHO Host:"] {

@@ -22,12 +22,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `stop` is ready or a client says `SHUTDOWN`. On return every request that was begun has been
 /// answered, or its connection was closed without an answer.
-pub async fn serve(
-    listener: TcpListener,
-    runtime: Runtime<Kv>,
-    settings: Settings,
-    stop: impl Future<Output = ()>,
-) {
+pub async fn serve(listener: TcpListener, runtime: Runtime<Kv>, settings: Settings, stop: impl Future<Output = ()>) {
     let shared = Arc::new(Shared::new(runtime, settings));
     let mut connections = JoinSet::new();
     let mut stop = std::pin::pin!(stop);

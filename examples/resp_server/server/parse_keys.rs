@@ -11,8 +11,7 @@ const COUNT_MAX: usize = 10_000;
 
 /// `FLUSHALL [ASYNC | SYNC]`
 pub fn flush(request: &Request) -> Result<Action<'_>, Wrong> {
-    let is =
-        |name: &str| request.get(1).is_some_and(|how| how.eq_ignore_ascii_case(name.as_bytes()));
+    let is = |name: &str| request.get(1).is_some_and(|how| how.eq_ignore_ascii_case(name.as_bytes()));
     match request.len() {
         1 => {}
         2 if is("ASYNC") || is("SYNC") => {}

@@ -156,12 +156,7 @@ pub fn expire_at(request: &Request) -> Parsed<'_> {
     expire_key(request, "expireat", 1_000, true)
 }
 
-fn expire_key<'a>(
-    request: &'a Request,
-    name: &'static str,
-    unit_ms: i64,
-    absolute: bool,
-) -> Parsed<'a> {
+fn expire_key<'a>(request: &'a Request, name: &'static str, unit_ms: i64, absolute: bool) -> Parsed<'a> {
     // Redis looks at the options first, and none of them is known here.
     if let Some(option) = request.get(3) {
         let option = String::from_utf8_lossy(option);

@@ -36,13 +36,7 @@ pub struct Unconfirmed;
 
 impl Pending {
     pub fn new(ready: Output) -> Self {
-        Self {
-            commands: Vec::new(),
-            places: Vec::new(),
-            ready,
-            shards: BTreeSet::new(),
-            looked_at: 0,
-        }
+        Self { commands: Vec::new(), places: Vec::new(), ready, shards: BTreeSet::new(), looked_at: 0 }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -80,11 +74,7 @@ impl Pending {
     }
 
     /// Has the commands executed and writes all replies, as far as their outcomes are known.
-    pub async fn settle(
-        &mut self,
-        runtime: &Runtime<Kv>,
-        output: &mut Output,
-    ) -> Result<(), Unconfirmed> {
+    pub async fn settle(&mut self, runtime: &Runtime<Kv>, output: &mut Output) -> Result<(), Unconfirmed> {
         self.shards.clear();
         self.looked_at = 0;
         let answers = runtime.submit_many(std::mem::take(&mut self.commands)).await;
@@ -92,9 +82,7 @@ impl Pending {
         for place in self.places.drain(..) {
             match place {
                 Place::Ready(bytes) => {
-                    output
-                        .buffer
-                        .extend_from_slice(self.ready.buffer.get(..bytes).unwrap_or_default());
+                    output.buffer.extend_from_slice(self.ready.buffer.get(..bytes).unwrap_or_default());
                     self.ready.buffer.advance(bytes);
                 }
                 Place::Awaited { commands, shape } => {
@@ -107,11 +95,7 @@ impl Pending {
 }
 
 /// Writes the one reply to a request that took several commands: numbers are added up, and an error stands for all.
-pub fn write(
-    answers: impl Iterator<Item = Answer>,
-    shape: Shape,
-    output: &mut Output,
-) -> Result<(), Unconfirmed> {
+pub fn write(answers: impl Iterator<Item = Answer>, shape: Shape, output: &mut Output) -> Result<(), Unconfirmed> {
     let mut total: Option<Reply> = None;
     let mut error: Option<NotExecuted> = None;
     for answer in answers {
@@ -132,9 +116,7 @@ pub fn write(
 
 fn add(total: Option<Reply>, reply: Reply) -> Reply {
     match (total, reply) {
-        (Some(Reply::Removed { count: total }), Reply::Removed { count }) => {
-            Reply::Removed { count: total + count }
-        }
+        (Some(Reply::Removed { count: total }), Reply::Removed { count }) => Reply::Removed { count: total + count },
         (_, reply) => reply,
     }
 }
@@ -146,9 +128,7 @@ fn put(reply: Reply, shape: Shape, output: &mut Output) {
         (Shape::Status, _) => output.ok(),
         (
             Shape::Value,
-            Reply::Stored { previous: value }
-            | Reply::NotStored { previous: value }
-            | Reply::Taken { value },
+            Reply::Stored { previous: value } | Reply::NotStored { previous: value } | Reply::Taken { value },
         ) => output.bulk_or_null(value.as_deref().map(Entity::value)),
         (Shape::Value, _) => output.null(),
         (Shape::Integer, reply) => output.integer(integer(&reply)),
@@ -158,20 +138,14 @@ fn put(reply: Reply, shape: Shape, output: &mut Output) {
 fn integer(reply: &Reply) -> i64 {
     match reply {
         Reply::Number(number) => *number,
-        Reply::Length(count) | Reply::Removed { count } => {
-            i64::try_from(*count).unwrap_or(i64::MAX)
-        }
+        Reply::Length(count) | Reply::Removed { count } => i64::try_from(*count).unwrap_or(i64::MAX),
         Reply::Stored { .. } | Reply::Rescheduled => 1,
         _ => 0,
     }
 }
 
 /// Splits what belongs to several shards, in the order of the shards.
-pub fn by_shard<T>(
-    runtime: &Runtime<Kv>,
-    items: Vec<T>,
-    key: impl Fn(&T) -> &Bytes,
-) -> Vec<Vec<T>> {
+pub fn by_shard<T>(runtime: &Runtime<Kv>, items: Vec<T>, key: impl Fn(&T) -> &Bytes) -> Vec<Vec<T>> {
     if runtime.shard_count() == 1 || items.len() == 1 {
         return vec![items];
     }

@@ -52,24 +52,13 @@ fn lifetime(entity: Option<&Entity>, unit_ms: u64, now: Time) -> i64 {
     }
 }
 
-fn get_many(
-    view: &View<Entity>,
-    keys: &[&[u8]],
-    now: Time,
-    output: &mut Output,
-) -> Result<(), ReadError> {
-    let found: Result<Vec<Option<Arc<Entity>>>, _> =
-        keys.iter().map(|key| kv::read(view, key, now)).collect();
+fn get_many(view: &View<Entity>, keys: &[&[u8]], now: Time, output: &mut Output) -> Result<(), ReadError> {
+    let found: Result<Vec<Option<Arc<Entity>>>, _> = keys.iter().map(|key| kv::read(view, key, now)).collect();
     output.bulks(found?.iter().map(|entity| entity.as_deref().map(Entity::value)));
     Ok(())
 }
 
-fn exists(
-    view: &View<Entity>,
-    keys: &[&[u8]],
-    now: Time,
-    output: &mut Output,
-) -> Result<(), ReadError> {
+fn exists(view: &View<Entity>, keys: &[&[u8]], now: Time, output: &mut Output) -> Result<(), ReadError> {
     let mut count = 0;
     for key in keys {
         count += usize::from(kv::read(view, key, now)?.is_some());

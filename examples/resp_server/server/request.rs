@@ -109,10 +109,9 @@ impl Request {
 /// See [`Request::integer`].
 pub fn integer(text: &[u8]) -> Result<i64, Wrong> {
     match text {
-        [b'0'] | [b'1'..=b'9', ..] | [b'-', b'1'..=b'9', ..] => std::str::from_utf8(text)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .ok_or(Wrong::NotAnInteger),
+        [b'0'] | [b'1'..=b'9', ..] | [b'-', b'1'..=b'9', ..] => {
+            std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(Wrong::NotAnInteger)
+        }
         _ => Err(Wrong::NotAnInteger),
     }
 }

@@ -73,9 +73,7 @@ pub fn scan(view: &View<Entity>, scan: &Scan<'_>, now: Time) -> Result<Found, Re
         left = left.saturating_sub(entries.len());
         let clock = Clock::of(view, shard, now)?;
         let is_wanted = |key: &[u8]| scan.pattern.is_none_or(|pattern| glob::matches(pattern, key));
-        let wanted = entries
-            .into_iter()
-            .filter(|(key, entity)| scan.strings && clock.shows(entity) && is_wanted(key));
+        let wanted = entries.into_iter().filter(|(key, entity)| scan.strings && clock.shows(entity) && is_wanted(key));
         keys.extend(wanted.map(|(key, _)| key));
     }
     let cursor = if cursor.shard < shards { cursor } else { Cursor::START };
@@ -101,11 +99,7 @@ fn page(view: &View<Entity>, from: Cursor, limit: usize) -> Result<(Entries, Cur
 }
 
 /// All keys that match a pattern, at once.
-pub fn keys<'a>(
-    view: &'a View<Entity>,
-    pattern: &[u8],
-    now: Time,
-) -> Result<Vec<&'a [u8]>, ReadError> {
+pub fn keys<'a>(view: &'a View<Entity>, pattern: &[u8], now: Time) -> Result<Vec<&'a [u8]>, ReadError> {
     let mut keys = Vec::new();
     for shard in view.shards() {
         let clock = Clock::of(view, shard, now)?;

@@ -20,12 +20,7 @@ pub struct Client {
 
 impl Client {
     /// Replies; `Break`: the connection ends.
-    pub fn respond(
-        &mut self,
-        session: Session<'_>,
-        shared: &Shared,
-        output: &mut Output,
-    ) -> ControlFlow<()> {
+    pub fn respond(&mut self, session: Session<'_>, shared: &Shared, output: &mut Output) -> ControlFlow<()> {
         match session {
             Session::Ping(None) => output.simple("PONG"),
             Session::Ping(Some(text)) | Session::Echo(text) => output.bulk(text),

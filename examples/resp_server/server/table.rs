@@ -52,12 +52,8 @@ pub static COMMANDS: [Spec; 42] = [
     spec("DECR", 2, WRITE, ONE_KEY, |request| writes::increment(request, -1)),
     spec("DECRBY", 3, WRITE, ONE_KEY, writes::decrement_by),
     spec("DEL", -2, REMOVE, ALL_KEYS, writes::delete),
-    spec("ECHO", 2, OTHER, NO_KEY, |request| {
-        Ok(Action::Session(Session::Echo(request.argument(1)?)))
-    }),
-    spec("EXISTS", -2, READ, ALL_KEYS, |request| {
-        Ok(Action::Read(Read::Exists(request.rest(1).collect())))
-    }),
+    spec("ECHO", 2, OTHER, NO_KEY, |request| Ok(Action::Session(Session::Echo(request.argument(1)?)))),
+    spec("EXISTS", -2, READ, ALL_KEYS, |request| Ok(Action::Read(Read::Exists(request.rest(1).collect())))),
     spec("EXPIRE", -3, REMOVE, ONE_KEY, |request| writes::expire(request, "expire", 1_000)),
     spec("EXPIREAT", -3, REMOVE, ONE_KEY, writes::expire_at),
     spec("FLUSHALL", -1, REMOVE, NO_KEY, keys::flush),
@@ -68,23 +64,15 @@ pub static COMMANDS: [Spec; 42] = [
     spec("HELLO", -1, OTHER, NO_KEY, session::hello),
     spec("INCR", 2, WRITE, ONE_KEY, |request| writes::increment(request, 1)),
     spec("INCRBY", 3, WRITE, ONE_KEY, writes::increment_by),
-    spec("INFO", -1, OTHER, NO_KEY, |request| {
-        Ok(Action::Session(Session::Info(request.rest(1).collect())))
-    }),
-    spec("KEYS", 2, SCAN, NO_KEY, |request| {
-        Ok(Action::Keyspace(Keyspace::Keys(request.argument(1)?)))
-    }),
-    spec("MGET", -2, READ, ALL_KEYS, |request| {
-        Ok(Action::Read(Read::GetMany(request.rest(1).collect())))
-    }),
+    spec("INFO", -1, OTHER, NO_KEY, |request| Ok(Action::Session(Session::Info(request.rest(1).collect())))),
+    spec("KEYS", 2, SCAN, NO_KEY, |request| Ok(Action::Keyspace(Keyspace::Keys(request.argument(1)?)))),
+    spec("MGET", -2, READ, ALL_KEYS, |request| Ok(Action::Read(Read::GetMany(request.rest(1).collect())))),
     spec("MSET", -3, WRITE, EVERY_OTHER, writes::set_many),
     spec("PERSIST", 2, REMOVE, ONE_KEY, writes::persist),
     spec("PEXPIRE", -3, REMOVE, ONE_KEY, |request| writes::expire(request, "pexpire", 1)),
     spec("PING", -1, OTHER, NO_KEY, session::ping),
     spec("PSETEX", 4, WRITE, ONE_KEY, |request| writes::set_expiring(request, "psetex", 1)),
-    spec("PTTL", 2, READ, ONE_KEY, |request| {
-        Ok(Action::Read(Read::Lifetime(request.argument(1)?, 1)))
-    }),
+    spec("PTTL", 2, READ, ONE_KEY, |request| Ok(Action::Read(Read::Lifetime(request.argument(1)?, 1)))),
     spec("QUIT", -1, OTHER, NO_KEY, |_| Ok(Action::Session(Session::Quit))),
     spec("SCAN", -2, SCAN, NO_KEY, keys::scan),
     spec("SELECT", 2, OTHER, NO_KEY, session::select),
@@ -92,13 +80,9 @@ pub static COMMANDS: [Spec; 42] = [
     spec("SETEX", 4, WRITE, ONE_KEY, |request| writes::set_expiring(request, "setex", 1_000)),
     spec("SETNX", 3, WRITE, ONE_KEY, writes::set_if_absent),
     spec("SHUTDOWN", -1, ADMIN, NO_KEY, session::shutdown),
-    spec("STRLEN", 2, READ, ONE_KEY, |request| {
-        Ok(Action::Read(Read::Length(request.argument(1)?)))
-    }),
+    spec("STRLEN", 2, READ, ONE_KEY, |request| Ok(Action::Read(Read::Length(request.argument(1)?)))),
     spec("TIME", 1, OTHER, NO_KEY, |_| Ok(Action::Session(Session::Time))),
-    spec("TTL", 2, READ, ONE_KEY, |request| {
-        Ok(Action::Read(Read::Lifetime(request.argument(1)?, 1_000)))
-    }),
+    spec("TTL", 2, READ, ONE_KEY, |request| Ok(Action::Read(Read::Lifetime(request.argument(1)?, 1_000)))),
     spec("TYPE", 2, READ, ONE_KEY, |request| Ok(Action::Read(Read::Type(request.argument(1)?)))),
     spec("UNLINK", -2, REMOVE, ALL_KEYS, writes::delete),
 ];

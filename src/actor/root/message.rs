@@ -10,7 +10,7 @@ use crate::protocol::shutdown::Event;
 use crate::runtime::{Outcome, Runtime, Stats};
 use crate::state::View;
 
-/// What a [`Root`] can be asked: all that a [`Runtime`] offers.
+/// What a [`Root`](super::Root) can be asked: all that a [`Runtime`] offers.
 ///
 /// A mailbox has no backpressure, so `Submit` answers `Busy` where [`Runtime::submit`] would wait.
 #[expect(missing_debug_implementations, reason = "commands need not be Debug")]

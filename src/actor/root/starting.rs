@@ -14,9 +14,7 @@ use crate::actor::manifest_keeper::{KeeperArguments, KeeperMessage, ManifestKeep
 use crate::actor::opening::Opened;
 use crate::actor::reaper;
 use crate::actor::replay::Replayed;
-use crate::actor::shard_supervisor::{
-    Commons, ShardSupervisor, SupervisorArguments, SupervisorMessage, next_life,
-};
+use crate::actor::shard_supervisor::{Commons, ShardSupervisor, SupervisorArguments, SupervisorMessage, next_life};
 use crate::actor::slot::{Entity, Slot};
 use crate::config::Options;
 use crate::error::{NotExecuted, OpenError};
@@ -40,10 +38,7 @@ pub(super) struct Starting<M: StateMachine> {
 }
 
 impl<M: StateMachine> Starting<M> {
-    pub(super) async fn start(
-        self,
-        opened: Opened<Entity<M>>,
-    ) -> Result<RootState<M>, ActorProcessingErr> {
+    pub(super) async fn start(self, opened: Opened<Entity<M>>) -> Result<RootState<M>, ActorProcessingErr> {
         let name = self.name.clone();
         let Opened { layout, lock, manifest, hasher, shards, report } = opened;
         let (keeper, keeper_actor) = self.start_keeper(&name, &layout, &lock, manifest).await?;
@@ -125,12 +120,7 @@ impl<M: StateMachine> Starting<M> {
     }
 
     /// A shard's slot, with its first life and what was recovered published.
-    fn slot(
-        &self,
-        commons: &Commons<M>,
-        shard: ShardId,
-        replayed: Option<&Replayed<Entity<M>>>,
-    ) -> Slot<M> {
+    fn slot(&self, commons: &Commons<M>, shard: ShardId, replayed: Option<&Replayed<Entity<M>>>) -> Slot<M> {
         let (map, first, time) = replayed.map_or_else(
             || (Map::new(), Lsn::FIRST, Time(0)),
             |replayed| (replayed.map.clone(), replayed.end, replayed.time),
@@ -149,10 +139,7 @@ impl<M: StateMachine> Starting<M> {
 }
 
 /// Poison that was found now is left out of every later replay too, before anybody sees this one's result.
-async fn remember_poison<E>(
-    keeper: &Keeper,
-    shards: &[Option<Replayed<E>>],
-) -> Result<(), ActorProcessingErr> {
+async fn remember_poison<E>(keeper: &Keeper, shards: &[Option<Replayed<E>>]) -> Result<(), ActorProcessingErr> {
     for (shard, replayed) in (0..).map(ShardId).zip(shards) {
         for position in replayed.iter().flat_map(|replayed| &replayed.skipped) {
             let edit = Edit::Skip { shard, position: *position };
@@ -171,16 +158,11 @@ async fn start_shard<M: StateMachine>(
     replayed: Replayed<Entity<M>>,
 ) -> Result<ActorRef<SupervisorMessage<M>>, ActorProcessingErr> {
     let name = format!("{}/{}/supervisor", commons.name, slot.shard.0);
-    let arguments = SupervisorArguments {
-        commons: Arc::clone(commons),
-        slot: Arc::clone(slot),
-        root: root.clone(),
-        replayed,
-    };
-    let (supervisor, _) =
-        Actor::spawn_linked(Some(name), ShardSupervisor::default(), arguments, root.get_cell())
-            .await
-            .map_err(failed_to_start)?;
+    let arguments =
+        SupervisorArguments { commons: Arc::clone(commons), slot: Arc::clone(slot), root: root.clone(), replayed };
+    let (supervisor, _) = Actor::spawn_linked(Some(name), ShardSupervisor::default(), arguments, root.get_cell())
+        .await
+        .map_err(failed_to_start)?;
     Ok(supervisor)
 }
 

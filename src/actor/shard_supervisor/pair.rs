@@ -33,14 +33,11 @@ impl Pair {
         eager: bool,
     ) -> Result<Self, SpawnErr> {
         let incarnation = life.incarnation;
-        let name = |role: &str| {
-            Some(format!("{}/{}/{role}.{}", commons.name, slot.shard.0, incarnation.0))
-        };
+        let name = |role: &str| Some(format!("{}/{}/{role}.{}", commons.name, slot.shard.0, incarnation.0));
         let parent = supervisor.get_cell();
         let arguments = writer_arguments(commons, slot, supervisor, &life, &replayed, eager);
         let thread = ThreadLocalActorSpawner::new();
-        let (writer, _) =
-            WalWriter::spawn_linked(name("wal_writer"), arguments, parent.clone(), thread).await?;
+        let (writer, _) = WalWriter::spawn_linked(name("wal_writer"), arguments, parent.clone(), thread).await?;
         let arguments = ShardArguments {
             slot: Arc::clone(slot),
             life,
@@ -102,8 +99,7 @@ fn writer_arguments<M: StateMachine>(
         clock: commons.clock,
         callers_runtime: Handle::current(),
         tail: replayed.tail,
-        expects: record
-            .map_or((Epoch(0), Incarnation(0)), |record| (record.epoch(), record.incarnation)),
+        expects: record.map_or((Epoch(0), Incarnation(0)), |record| (record.epoch(), record.incarnation)),
         eager,
     }
 }

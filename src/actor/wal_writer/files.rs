@@ -4,9 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use crate::actor::preparer::Preparer;
-use crate::model::{
-    Batch, DirectoryId, Epoch, Incarnation, Lsn, Manifest, SegmentSeq, ShardId, Tail,
-};
+use crate::model::{Batch, DirectoryId, Epoch, Incarnation, Lsn, Manifest, SegmentSeq, ShardId, Tail};
 use crate::protocol::commit::Opening;
 use crate::storage::error::{DiskError, IoContext};
 use crate::storage::frame::Frame;
@@ -34,12 +32,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn new(
-        manifest: &Manifest,
-        preparer: &Preparer,
-        epoch: Epoch,
-        tail: Option<Tail>,
-    ) -> Self {
+    pub(super) fn new(manifest: &Manifest, preparer: &Preparer, epoch: Epoch, tail: Option<Tail>) -> Self {
         Self {
             directory: manifest.directory,
             shard: preparer.shard,
@@ -78,8 +71,7 @@ impl Files {
     pub(super) fn open(&mut self, segment: SegmentSeq, opening: Opening) -> Result<(), DiskError> {
         let at = self.spares.iter().position(|spare| spare.segment == segment);
         let Some(spare) = at.and_then(|at| self.spares.remove(at)) else {
-            return Err(io::Error::other("no such spare"))
-                .context("open", std::path::Path::new(""));
+            return Err(io::Error::other("no such spare")).context("open", std::path::Path::new(""));
         };
         let nothing = Tail { segment: SegmentSeq(0), offset: 0, end: Lsn::FIRST, hash: [0; 32] };
         let (opened, follows) = match opening {

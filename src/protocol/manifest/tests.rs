@@ -14,7 +14,7 @@ fn register(segment: u64) -> Edit {
 
 fn with(segment: u64) -> Manifest {
     let mut manifest = empty();
-    manifest.apply(&register(segment)).unwrap();
+    assert!(manifest.apply(&register(segment)).is_ok());
     manifest
 }
 

@@ -16,10 +16,7 @@ fn set(shards: &[u32]) -> BTreeSet<ShardId> {
 fn it_ends_leaf_last() {
     let mut core = Shutdown::new(2);
     let (a, b) = (ShardId(0), ShardId(1));
-    assert_eq!(
-        feed(&mut core, Event::Requested),
-        [Effect::CloseGates, Effect::Finish(a), Effect::Finish(b)]
-    );
+    assert_eq!(feed(&mut core, Event::Requested), [Effect::CloseGates, Effect::Finish(a), Effect::Finish(b)]);
     assert_eq!(feed(&mut core, Event::Finished(a)), []);
     assert_eq!(feed(&mut core, Event::Finished(a)), []);
     assert_eq!(feed(&mut core, Event::Finished(b)), [Effect::StopKeeper]);

@@ -43,11 +43,7 @@ fn explore_all(name: &str, plan_of: impl Fn(SyncPolicy) -> Plan) {
 /// Guards F7, F9: nothing goes wrong, everything is complete, positions are dense, files roll.
 #[test]
 fn everything_is_complete_in_the_end() {
-    explore_all("no failures", |policy| Plan {
-        missing_spares: 1,
-        sync_wishes: 1,
-        ..plan(policy, &[2, 1, 0, 2])
-    });
+    explore_all("no failures", |policy| Plan { missing_spares: 1, sync_wishes: 1, ..plan(policy, &[2, 1, 0, 2]) });
     explore_all("time passes early", |policy| Plan { hurries: 2, ..plan(policy, &[2, 1, 2]) });
 }
 
@@ -55,16 +51,8 @@ fn everything_is_complete_in_the_end() {
 #[test]
 fn frames_move_after_a_failure() {
     explore_all("one failure", |policy| Plan { failures: 1, ..plan(policy, &[2, 1, 2]) });
-    explore_all("failure and full disk", |policy| Plan {
-        failures: 1,
-        missing_spares: 2,
-        ..plan(policy, &[2, 1])
-    });
-    explore_all("two failures", |policy| Plan {
-        failures: 2,
-        eager: true,
-        ..plan(policy, &[2, 1])
-    });
+    explore_all("failure and full disk", |policy| Plan { failures: 1, missing_spares: 2, ..plan(policy, &[2, 1]) });
+    explore_all("two failures", |policy| Plan { failures: 2, eager: true, ..plan(policy, &[2, 1]) });
 }
 
 /// Guards F5: whatever an edit comes to, nobody is told more than is certain.

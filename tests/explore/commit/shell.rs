@@ -223,10 +223,7 @@ impl Writer {
             Doing::Move(segment) => self.files.moved(segment, committed),
             Doing::Seal => {
                 let durable_ends = self.plan.policy == SyncPolicy::Always;
-                assert!(
-                    !durable_ends || self.completed <= self.files.durable(),
-                    "a seal cuts off what was durable"
-                );
+                assert!(!durable_ends || self.completed <= self.files.durable(), "a seal cuts off what was durable");
                 self.files.sealed |= committed;
             }
             _ => {

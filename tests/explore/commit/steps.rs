@@ -28,8 +28,7 @@ pub enum Step {
     Revoke,
 }
 
-const BAD: [EditOutcome; 3] =
-    [EditOutcome::Failed, EditOutcome::Indeterminate, EditOutcome::Declined(Declined::Stale)];
+const BAD: [EditOutcome; 3] = [EditOutcome::Failed, EditOutcome::Indeterminate, EditOutcome::Declined(Declined::Stale)];
 
 impl Writer {
     fn is_editing(&self) -> bool {

@@ -15,8 +15,7 @@ use world::{Mutant, World};
 /// Guards F5, F22, F23, F26: memory, disk and answers agree, now and after a crash.
 #[test]
 fn memory_is_the_last_durable_state() {
-    let start =
-        |preparers, crashes, failures| World::new(Mutant::None, preparers, crashes, failures);
+    let start = |preparers, crashes, failures| World::new(Mutant::None, preparers, crashes, failures);
     assert!(explore("manifest, two lives", start(0, 1, 2)) > 10_000);
     assert!(explore("manifest, two crashes", start(0, 2, 1)) > 10_000);
     assert!(explore("manifest, two lives and a preparer", start(1, 0, 2)) > 10_000);

@@ -209,9 +209,7 @@ impl World {
         if let (Edit::Register { segment, .. }, true) = (edit, refused) {
             self.disk.delete(segment);
         }
-        if let (false, Some(requester)) =
-            (outcome == EditOutcome::Committed, self.requesters.get_mut(who))
-        {
+        if let (false, Some(requester)) = (outcome == EditOutcome::Committed, self.requesters.get_mut(who)) {
             requester.wishes.clear();
         }
     }
