@@ -1,7 +1,7 @@
 //! What does applying a command cost a shard, by how often its root is published?
 //!
-//! `cargo bench --bench apply`: puts of 100 bytes over 100,000 and 1,000,000 keys straight into a shard's map, in place and
-//! with a root cloned (and the one before dropped) after every batch.
+//! `cargo bench --bench apply`: puts of 100 bytes over 100,000 and 1,000,000 keys straight into a shard's map, in place
+//! and with a root cloned (and the one before dropped) after every batch.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a bench")]
 

@@ -1,7 +1,7 @@
 //! How long does opening take, by the number of commands in the log?
 //!
-//! `cargo bench --bench recovery [-- COMMANDS]`: a log of so many puts (default one million) over 100,000 keys, opened three
-//! times; the page cache is dropped by the recovery itself.
+//! `cargo bench --bench recovery [-- COMMANDS]`: a log of so many puts (default one million) over 100,000 keys, opened
+//! three times; the page cache is dropped by the recovery itself.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a bench")]
 

@@ -1,7 +1,7 @@
 //! How fast are durable commands, beside the ceilings of this very machine and run?
 //!
-//! `cargo bench --bench submit [-- SECONDS]` prints a Markdown table: medians of three interleaved rounds. A ratio within
-//! a row is worth something, an absolute figure on a shared machine is not.
+//! `cargo bench --bench submit [-- SECONDS]` prints a Markdown table: medians of three interleaved rounds. A ratio
+//! within a row is worth something, an absolute figure on a shared machine is not.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a bench")]
 

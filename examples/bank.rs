@@ -1,8 +1,8 @@
 //! Accounts and transfers: a command touches two keys of one shard, and money is neither made nor lost, whenever the
 //! process is killed.
 //!
-//! `cargo run --release --example bank`. A transfer between two shards is not one command: here every account of a branch
-//! lives in the branch's shard, because the branch is the key.
+//! `cargo run --release --example bank`. A transfer between two shards is not one command: here every account of a
+//! branch lives in the branch's shard, because the branch is the key.
 
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 

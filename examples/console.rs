@@ -4,8 +4,8 @@
 //! RUSTFLAGS="--cfg tokio_unstable" cargo run --release --example console --features console
 //! tokio-console        # in another terminal; `cargo install tokio-console`
 //! ```
-//! The tasks are called `mainstay-RUNTIME/SHARD/ROLE.INCARNATION`: `mainstay-0/1/shard.1` is the shard actor of shard 1 in
-//! its first life, `mainstay-0/1/wal_writer.1` its log's writer, on a thread of its own.
+//! The tasks are called `mainstay-RUNTIME/SHARD/ROLE.INCARNATION`: `mainstay-0/1/shard.1` is the shard actor of shard 1
+//! in its first life, `mainstay-0/1/wal_writer.1` its log's writer, on a thread of its own.
 
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 

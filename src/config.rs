@@ -30,13 +30,13 @@ pub struct Options {
     pub shards: Option<u32>,
     /// When the log is synced. Default: [`SyncPolicy::Always`].
     pub sync: SyncPolicy,
-    /// Size of a log file, in bytes; it is zero-filled ahead of use. Default 16 MiB, from 4 KiB to 1 GiB. Two are on the
-    /// disk ahead of what was ever written, per shard.
+    /// Size of a log file, in bytes; it is zero-filled ahead of use. Default 16 MiB, from 4 KiB to 1 GiB. Two are on
+    /// the disk ahead of what was ever written, per shard.
     pub segment_bytes: u64,
     /// The longest encoded command, in bytes. Default 1 MiB; at most about a quarter of `segment_bytes`.
     pub command_bytes_max: u32,
-    /// How many commands of one shard may be on their way at once, from `submit` to the answer. Default 65,536. Commands
-    /// beyond it wait in `submit`; `try_submit` answers `Busy`.
+    /// How many commands of one shard may be on their way at once, from `submit` to the answer. Default 65,536.
+    /// Commands beyond it wait in `submit`; `try_submit` answers `Busy`.
     pub lane_commands: u32,
     /// The same in encoded bytes. Default 64 MiB; at least `command_bytes_max`.
     pub lane_bytes: u32,
@@ -50,8 +50,8 @@ pub struct Options {
     pub lock_wait: Duration,
     /// How long an orderly shutdown waits for the disk. Default 30 s.
     pub shutdown_deadline: Duration,
-    /// Memory for the state of all shards together, as accounted, in bytes; commands that would grow a shard beyond its
-    /// equal part are `NotExecuted(OutOfMemory)`. Default 0: no limit.
+    /// Memory for the state of all shards together, as accounted, in bytes; commands that would grow a shard beyond
+    /// its equal part are `NotExecuted(OutOfMemory)`. Default 0: no limit.
     pub memory_bytes: u64,
     /// What to do with a logged command that cannot be replayed. Default: [`Poison::Refuse`].
     pub poison: Poison,

@@ -1,4 +1,5 @@
-//! Errors of the public operations, one enum each. What can be wrong with files is in `storage::error`, re-exported here.
+//! Errors of the public operations, one enum each. What can be wrong with files is in `storage::error`, re-exported
+//! here.
 
 use std::path::PathBuf;
 

@@ -4,10 +4,10 @@
 //! never waits for a writer.
 //!
 //! Invariants:
-//! - Whether a key has expired is decided by logged time ([`At::time`](crate::At::time)) when a command is applied,
-//!   so a replay decides alike. Relative expiries become absolute ones there.
-//! - A reader treats a key as gone when the later of the shard's logged time and the wall clock has passed its
-//!   expiry. A key that a reader has seen go does not come back, unless the wall clock is set back.
+//! - Whether a key has expired is decided by logged time ([`At::time`](crate::At::time)) when a command is applied, so
+//!   a replay decides alike. Relative expiries become absolute ones there.
+//! - A reader treats a key as gone when the later of the shard's logged time and the wall clock has passed its expiry.
+//!   A key that a reader has seen go does not come back, unless the wall clock is set back.
 //! - An expired entity takes memory until a [`Sweeper`] has its deletion logged, or its key is written again.
 //!
 //! This module uses the crate's public interface and `Txn` only; any application could have written it.

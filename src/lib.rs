@@ -57,26 +57,38 @@
 //!
 //! Built with `--cfg loom` the crate has no actors and so no [`Runtime`]: only what the models need.
 
-macro_rules! internal_modules {
-    ($($(#[$attribute:meta])* mod $name:ident;)*) => {$(
-        $(#[$attribute])*
-        #[cfg(any(loom, feature = "internals"))]
-        #[doc(hidden)]
-        pub mod $name;
-        $(#[$attribute])*
-        #[cfg(not(any(loom, feature = "internals")))]
-        #[allow(dead_code, unused_imports, reason = "some of it is there for models and explorers only")]
-        mod $name;
-    )*};
-}
+#![cfg_attr(
+    not(all(feature = "internals", not(loom))),
+    allow(dead_code, unused_imports, reason = "some of it is there for models, explorers or actors only")
+)]
 
-internal_modules! {
-    mod model;
-    mod protocol;
-    mod state;
-    mod storage;
-    mod sync;
-}
+// Private, but for loom models, explorers and benches. Spelled out twice, because rustfmt does not look into macros.
+#[cfg(any(loom, feature = "internals"))]
+#[doc(hidden)]
+pub mod model;
+#[cfg(any(loom, feature = "internals"))]
+#[doc(hidden)]
+pub mod protocol;
+#[cfg(any(loom, feature = "internals"))]
+#[doc(hidden)]
+pub mod state;
+#[cfg(any(loom, feature = "internals"))]
+#[doc(hidden)]
+pub mod storage;
+#[cfg(any(loom, feature = "internals"))]
+#[doc(hidden)]
+pub mod sync;
+
+#[cfg(not(any(loom, feature = "internals")))]
+mod model;
+#[cfg(not(any(loom, feature = "internals")))]
+mod protocol;
+#[cfg(not(any(loom, feature = "internals")))]
+mod state;
+#[cfg(not(any(loom, feature = "internals")))]
+mod storage;
+#[cfg(not(any(loom, feature = "internals")))]
+mod sync;
 
 #[cfg(not(loom))]
 mod actor;

@@ -51,8 +51,8 @@ pub trait StateMachine: Send + Sync + 'static {
     /// What a client gets back. Never logged: a replay drops it.
     type Reply: Send + 'static;
 
-    /// Version of the encodings of `Command` and `Entity`, stored with every batch. Raise it whenever either changes, and
-    /// teach [`upcast_command`](StateMachine::upcast_command) the old one.
+    /// Version of the encodings of `Command` and `Entity`, stored with every batch. Raise it whenever either changes,
+    /// and teach [`upcast_command`](StateMachine::upcast_command) the old one.
     const SCHEMA: u32;
 
     /// The key that routes a command to its shard. A command without a key of its own goes to a shard by
@@ -61,11 +61,12 @@ pub trait StateMachine: Send + Sync + 'static {
 
     /// Applies one command. It may read and write any key of the shard; its writes land when it returns `Ok`.
     ///
-    /// A refusal is a reply like any other: return it as `Ok`, having written nothing. A panic changes nothing either; the
-    /// caller gets [`NotExecuted::Panicked`](crate::NotExecuted::Panicked) and nothing is logged.
+    /// A refusal is a reply like any other: return it as `Ok`, having written nothing. A panic changes nothing either;
+    /// the caller gets [`NotExecuted::Panicked`](crate::NotExecuted::Panicked) and nothing is logged.
     ///
     /// # Errors
-    /// [`Abort`] comes from [`Txn::get`] and is passed on with `?`; the run is then repeated, and only the last one counts.
+    /// [`Abort`] comes from [`Txn::get`] and is passed on with `?`; the run is then repeated, and only the last one
+    /// counts.
     fn apply(&self, at: At, state: &mut Txn<'_, Self::Entity>, command: Self::Command) -> Result<Self::Reply, Abort>;
 
     /// Decodes a command that was logged under another schema. Refuses by default.

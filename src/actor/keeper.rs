@@ -1,4 +1,5 @@
-//! The handle to the manifest keeper: edits for those who change the manifest, the published value for those who read it.
+//! The handle to the manifest keeper: edits for those who change the manifest, the published value for those who read
+//! it.
 
 use std::sync::Arc;
 

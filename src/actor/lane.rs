@@ -19,8 +19,8 @@ pub(crate) struct Lane<T> {
     receiver: flume::Receiver<T>,
     bell: Doorbell,
     wake: Mutex<Option<Wake>>,
-    /// Taken from the queue and put back: these are next, also for another incarnation. More than one only while an old
-    /// incarnation that was killed in its last turn overlaps with the next.
+    /// Taken from the queue and put back: these are next, also for another incarnation. More than one only while an
+    /// old incarnation that was killed in its last turn overlaps with the next.
     front: Mutex<VecDeque<T>>,
 }
 

@@ -1,7 +1,8 @@
 //! The root actor: opens the directory, starts everybody, and ends them leaf-last.
 //!
-//! It feeds [`protocol::shutdown`](crate::protocol::shutdown) and carries out what that says. Data does not pass through
-//! it: a [`Runtime`] reaches the shards' lanes directly, and what [`RootMessage`] offers is a convenience for actors.
+//! It feeds [`protocol::shutdown`](crate::protocol::shutdown) and carries out what that says. Data does not pass
+//! through it: a [`Runtime`] reaches the shards' lanes directly, and what [`RootMessage`] offers is a convenience for
+//! actors.
 
 mod message;
 mod starting;

@@ -1,4 +1,5 @@
-//! The shard's shell: takes commands from its lane, applies them to the working state and hands batches to the WAL writer.
+//! The shard's shell: takes commands from its lane, applies them to the working state and hands batches to the WAL
+//! writer.
 //!
 //! One turn drains, applies and hands over without an await; nobody is answered here but those whose command is
 //! certainly not executed, and those whose writer sits in the kernel for too long.

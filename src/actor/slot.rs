@@ -191,8 +191,8 @@ impl<M: StateMachine> Slot<M> {
         self.changed.notify_waiters();
     }
 
-    /// Under a policy that answers before it syncs, a failed file may end the log in front of what was answered: that is
-    /// never silent. An epoch ends once.
+    /// Under a policy that answers before it syncs, a failed file may end the log in front of what was answered: that
+    /// is never silent. An epoch ends once.
     pub(crate) fn name_the_lost(&self, life: &Life<M>, log_ends: Lsn) {
         let lost = LostRange { epoch: life.epoch, first: log_ends, end: life.tenure.answered() };
         let mut named = self.lost.lock();

@@ -1,7 +1,7 @@
 //! The WAL writer's shell: a thread that carries out what the [commit](crate::protocol::commit) protocol says.
 //!
-//! It owns the file that is written and the frames that a move would have to write again. It decides nothing: it reports
-//! how each action went and asks for the next.
+//! It owns the file that is written and the frames that a move would have to write again. It decides nothing: it
+//! reports how each action went and asks for the next.
 
 mod files;
 

@@ -251,9 +251,7 @@ impl ShardRecord {
 
     fn apply(&mut self, edit: &Edit) -> Result<Vec<SegmentSeq>, Declined> {
         match *edit {
-            Edit::Register { incarnation, segment, bytes, .. } => {
-                self.register(incarnation, segment, bytes)
-            }
+            Edit::Register { incarnation, segment, bytes, .. } => self.register(incarnation, segment, bytes),
             Edit::Begin { expects, sealed, incarnation, segment, .. } => {
                 self.begin(expects, sealed, incarnation, segment)
             }

@@ -9,9 +9,10 @@
 //! The shell asks for the [next action](Commit::next), carries it out, and says how it went; it decides nothing.
 //!
 //! Invariants:
-//! - a [`Completion`], the only thing an `Ok` can be made from, exists only for what is as durable as the policy promises;
-//! - after a failed write or sync no frame goes to that file again: the frames since the last good sync are written once
-//!   more, to a fresh file, and one edit moves the log there;
+//! - a [`Completion`], the only thing an `Ok` can be made from, exists only for what is as durable as the policy
+//!   promises;
+//! - after a failed write or sync no frame goes to that file again: the frames since the last good sync are written
+//!   once more, to a fresh file, and one edit moves the log there;
 //! - if that fails too, an edit seals the log at its durable end; until that is certain nobody is told "not executed";
 //! - nothing is written before the edit that begins the writer's life.
 
@@ -237,9 +238,7 @@ impl Commit {
             (Step::Rewrite(fresh), true) => Phase::Next(Step::Move(fresh)),
             // No frame of this life exists, so nothing of it can be found again.
             (Step::Open(_, Opening::Begin), false) => Phase::Stopping(Stop::Sealed),
-            (Step::Open(_, Opening::Roll) | Step::Write { .. } | Step::Sync, false) => {
-                Phase::Failed
-            }
+            (Step::Open(_, Opening::Roll) | Step::Write { .. } | Step::Sync, false) => Phase::Failed,
             (Step::Open(_, Opening::Move) | Step::Rewrite(_), false) => Phase::Next(Step::Seal),
             (Step::Begin(_) | Step::Move(_) | Step::Seal | Step::Close, _) => self.phase,
         };
@@ -259,9 +258,7 @@ impl Commit {
             // No frame of this life exists, whatever became of the edit.
             (Step::Begin(_), Failed | Indeterminate) => Phase::Stopping(Stop::Sealed),
             (Step::Move(_), Failed) => Phase::Next(Step::Seal),
-            (Step::Move(_), Indeterminate) | (Step::Seal, Failed | Indeterminate) => {
-                Phase::Stopping(Stop::Unknown)
-            }
+            (Step::Move(_), Indeterminate) | (Step::Seal, Failed | Indeterminate) => Phase::Stopping(Stop::Unknown),
             (Step::Open(..) | Step::Write { .. } | Step::Sync | Step::Rewrite(_), _) => self.phase,
         };
     }

@@ -11,8 +11,8 @@
 //! Invariants:
 //! - memory is the last state that is certainly durable; readers see no other;
 //! - an edit that was declined or failed changes neither memory nor disk, now or after a crash;
-//! - after a failed append or sync nothing is appended to that generation again, and nobody is answered or loses a
-//!   file until another generation is certain;
+//! - after a failed append or sync nothing is appended to that generation again, and nobody is answered or loses a file
+//!   until another generation is certain;
 //! - files are deleted only after the edit that drops them is durable.
 
 use std::collections::VecDeque;
@@ -125,9 +125,7 @@ impl Keeper {
         while !self.is_busy() {
             if self.phase == Phase::Latched {
                 let refused = self.waiting.drain(..);
-                effects.extend(
-                    refused.map(|(token, _)| Effect::Answer(token, EditOutcome::Indeterminate)),
-                );
+                effects.extend(refused.map(|(token, _)| Effect::Answer(token, EditOutcome::Indeterminate)));
                 return;
             }
             if self.stale && !self.waiting.is_empty() {
@@ -198,8 +196,7 @@ impl Keeper {
             (Generation::Unchanged, None) if !self.stale => {}
             (Generation::Unchanged | Generation::Unknown, token) => {
                 self.phase = Phase::Latched;
-                effects
-                    .extend(token.map(|token| Effect::Answer(token, EditOutcome::Indeterminate)));
+                effects.extend(token.map(|token| Effect::Answer(token, EditOutcome::Indeterminate)));
             }
         }
     }

@@ -124,9 +124,7 @@ impl Lives {
                 self.phase = Phase::Recovering;
                 effects.push(Effect::Recover(incarnation));
             }
-            (Event::Recovered(incarnation), Phase::Recovering)
-                if incarnation == self.incarnation =>
-            {
+            (Event::Recovered(incarnation), Phase::Recovering) if incarnation == self.incarnation => {
                 self.phase = Phase::Serving;
                 effects.push(Effect::Start(incarnation));
             }

@@ -16,8 +16,9 @@ use crate::sync::published::Positioned;
 type Seen<M> = Result<Arc<Root<Entity<M>>>, ReadError>;
 
 impl<M: StateMachine> Runtime<M> {
-    /// What is published now, in every shard. Never waits and never fails as a whole; it may not show the newest receipts.
-    /// Roots are published on demand, and this is one: a shard that goes on writing will soon publish a newer one.
+    /// What is published now, in every shard. Never waits and never fails as a whole; it may not show the newest
+    /// receipts. Roots are published on demand, and this is one: a shard that goes on writing will soon publish a
+    /// newer one.
     #[must_use]
     pub fn latest(&self) -> View<M::Entity> {
         let seen = self.shared.slots.iter().map(|slot| {
@@ -69,8 +70,8 @@ impl<M: StateMachine> Runtime<M> {
         outcome(&slot.life(), shard, position, &self.shared.keeper.manifest())
     }
 
-    /// Waits until a position is synced: for more than the policy gave. Under `Interval` and `Never` it has the log synced
-    /// now.
+    /// Waits until a position is synced: for more than the policy gave. Under `Interval` and `Never` it has the log
+    /// synced now.
     ///
     /// # Errors
     /// The position is not part of the log, or nobody is left to sync it.

@@ -32,16 +32,17 @@ struct Waiting<'a, M: StateMachine> {
 impl<M: StateMachine> Runtime<M> {
     /// Submits one command to the shard of its key and waits for its receipt.
     ///
-    /// On return the command is as durable as the receipt says, and every [`Runtime::view`] taken from then on shows it.
-    /// Commands submitted by one task, each after the other's receipt, take effect in that order.
+    /// On return the command is as durable as the receipt says, and every [`Runtime::view`] taken from then on shows
+    /// it. Commands submitted by one task, each after the other's receipt, take effect in that order.
     ///
     /// # Errors
-    /// [`SubmitError::NotExecuted`]: it has no effect, now or ever. [`SubmitError::Unconfirmed`]: its outcome was not known
+    /// [`SubmitError::NotExecuted`]: it has no effect, now or ever.
+    /// [`SubmitError::Unconfirmed`]: its outcome was not known
     /// within [`Options::sync_deadline`](crate::Options::sync_deadline); ask [`Runtime::outcome`] later.
     ///
     /// # Cancellation
-    /// A dropped future withdraws the command if the shard has not taken it up, and leaves it alone otherwise: it is applied
-    /// whole or not at all.
+    /// A dropped future withdraws the command if the shard has not taken it up, and leaves it alone otherwise: it is
+    /// applied whole or not at all.
     pub async fn submit(&self, command: M::Command) -> Answer<M> {
         let slot = self.slot_of(&command)?;
         let deadline = self.submit_deadline();
@@ -81,8 +82,8 @@ impl<M: StateMachine> Runtime<M> {
         wait(prepared.push(true), deadline).await
     }
 
-    /// Submits many commands at once: those of one shard take effect in the order given, usually in one frame of its log.
-    /// Answers come in the order of the commands. Each command succeeds or fails by itself.
+    /// Submits many commands at once: those of one shard take effect in the order given, usually in one frame of its
+    /// log. Answers come in the order of the commands. Each command succeeds or fails by itself.
     ///
     /// # Cancellation
     /// As if each had been submitted by itself.
@@ -171,8 +172,8 @@ async fn take_credits<M: StateMachine>(slot: &Slot<M>, charge: u32, deadline: In
     }
 }
 
-/// Waits for the answer; at the deadline, gives up a command that nobody has taken up. One that was taken up is answered
-/// by the writer, the shard's timer or the supervisor.
+/// Waits for the answer; at the deadline, gives up a command that nobody has taken up. One that was taken up is
+/// answered by the writer, the shard's timer or the supervisor.
 async fn wait<M: StateMachine>(mut waiting: Waiting<'_, M>, deadline: Instant) -> Answer<M> {
     let slot = waiting.slot;
     let ticket = &mut waiting.ticket;

@@ -115,9 +115,7 @@ impl<'a, E> Txn<'a, E> {
         let Scratch { writes, index } = &mut *self.scratch;
         writes.push(Write { hash, key: Key::from_slice(key), value });
         if writes.len() == INDEX_FROM {
-            index.extend(
-                writes.iter().enumerate().map(|(at, write)| ((write.hash, write.key.clone()), at)),
-            );
+            index.extend(writes.iter().enumerate().map(|(at, write)| ((write.hash, write.key.clone()), at)));
         } else if writes.len() > INDEX_FROM {
             index.insert((hash, Key::from_slice(key)), writes.len() - 1);
         }

@@ -56,10 +56,7 @@ pub struct ScanPage<E> {
 }
 
 impl<E> View<E> {
-    pub(crate) fn new(
-        hasher: KeyHasher,
-        shards: Vec<Result<Arc<Root<E>>, ReadError>>,
-    ) -> Self {
+    pub(crate) fn new(hasher: KeyHasher, shards: Vec<Result<Arc<Root<E>>, ReadError>>) -> Self {
         Self { hasher, shards }
     }
 
@@ -112,10 +109,7 @@ impl<E> View<E> {
     ///
     /// # Errors
     /// The shard is stale or refused.
-    pub fn iter(
-        &self,
-        shard: ShardId,
-    ) -> Result<impl Iterator<Item = (&[u8], &Arc<E>)>, ReadError> {
+    pub fn iter(&self, shard: ShardId) -> Result<impl Iterator<Item = (&[u8], &Arc<E>)>, ReadError> {
         Ok(self.root(shard)?.map().iter().map(|entry| (entry.key(), entry.value())))
     }
 
@@ -126,8 +120,7 @@ impl<E> View<E> {
     /// The shard is stale or refused.
     pub fn scan(&self, shard: ShardId, from: u64, limit: usize) -> Result<ScanPage<E>, ReadError> {
         let batch = self.root(shard)?.map().scan(Cursor::at(from), limit);
-        let entries =
-            batch.entries.iter().map(|entry| (entry.key().to_vec(), Arc::clone(entry.value())));
+        let entries = batch.entries.iter().map(|entry| (entry.key().to_vec(), Arc::clone(entry.value())));
         Ok(ScanPage { entries: entries.collect(), next: batch.next.map(Cursor::hash) })
     }
 

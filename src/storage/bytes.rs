@@ -5,10 +5,7 @@
 
 /// Reads `N` bytes at `at`.
 pub fn array<const N: usize>(header: &[u8], at: usize) -> [u8; N] {
-    header
-        .get(at..at + N)
-        .and_then(|bytes| bytes.try_into().ok())
-        .unwrap_or([0; N])
+    header.get(at..at + N).and_then(|bytes| bytes.try_into().ok()).unwrap_or([0; N])
 }
 
 /// Reads a `u32` at `at`.

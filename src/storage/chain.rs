@@ -1,8 +1,8 @@
 //! Which files make up a shard's log, and where each of them ends.
 //!
 //! The manifest names the files and the beginnings of epochs; the headers say who follows whom. A file is part of the
-//! log if it is linked to what comes before it *and* the manifest explains it: a begin by the epoch table, a move by the
-//! move's edit, a roll because its predecessor goes on. What is left over is either a spare that was never adopted,
+//! log if it is linked to what comes before it *and* the manifest explains it: a begin by the epoch table, a move by
+//! the move's edit, a roll because its predecessor goes on. What is left over is either a spare that was never adopted,
 //! which is ignored, or proof that the manifest has lost an edit, which is refused.
 
 use std::io;
@@ -35,12 +35,7 @@ pub struct Link {
 ///
 /// # Errors
 /// A file is missing, foreign or damaged, or the manifest cannot explain it.
-pub fn find(
-    disk: &dyn Disk,
-    layout: &Layout,
-    manifest: &Manifest,
-    shard: ShardId,
-) -> Result<Vec<Link>, LogError> {
+pub fn find(disk: &dyn Disk, layout: &Layout, manifest: &Manifest, shard: ShardId) -> Result<Vec<Link>, LogError> {
     let Some(record) = manifest.shard(shard) else { return Ok(Vec::new()) };
     refuse_unknown_files(disk, layout, record, shard)?;
     let mut used = Vec::new();
@@ -67,19 +62,14 @@ pub fn find(
 /// The file that comes next: the newest one that is linked to the chain's end and explained by the manifest.
 fn successor(record: &ShardRecord, last: Option<&Link>, used: &[Link]) -> Option<usize> {
     let follows = last.map_or(SegmentSeq(0), |link| link.header.segment);
-    let sealed = |link: &Link| {
-        record.segments.get(&link.header.segment).is_some_and(|entry| entry.valid_to.is_some())
-    };
+    let sealed = |link: &Link| record.segments.get(&link.header.segment).is_some_and(|entry| entry.valid_to.is_some());
     used.iter().rposition(|link| {
         let header = &link.header;
         let explained = match header.opened {
-            Opened::Begin => record
-                .epochs
-                .iter()
-                .any(|epoch| epoch.epoch == header.epoch && epoch.segment == header.segment),
-            Opened::Roll => {
-                last.is_some_and(|last| last.header.epoch == header.epoch && !sealed(last))
+            Opened::Begin => {
+                record.epochs.iter().any(|epoch| epoch.epoch == header.epoch && epoch.segment == header.segment)
             }
+            Opened::Roll => last.is_some_and(|last| last.header.epoch == header.epoch && !sealed(last)),
             Opened::Move => {
                 let entry = record.segments.get(&header.segment);
                 entry.is_some_and(|entry| entry.moved_from == Some(follows))
@@ -106,12 +96,7 @@ fn refuse_adopted(disk: &dyn Disk, record: &ShardRecord, link: &Link) -> Result<
 }
 
 /// Whatever the manifest says was durable must lie within the chain.
-fn check_complete(
-    layout: &Layout,
-    record: &ShardRecord,
-    shard: ShardId,
-    chain: &[Link],
-) -> Result<(), LogError> {
+fn check_complete(layout: &Layout, record: &ShardRecord, shard: ShardId, chain: &[Link]) -> Result<(), LogError> {
     let sealed = record.segments.values().filter_map(|entry| entry.valid_to);
     for tail in sealed.chain(record.closed.map(|closed| closed.tail)) {
         if !chain.iter().any(|link| link.header.segment == tail.segment) {
@@ -207,9 +192,7 @@ fn read_header(
                 None => Ok(Some(link)),
             }
         }
-        HeaderState::Newer(found) => {
-            Err(LogError::NewerFormat { path, found, supported: VERSION })
-        }
+        HeaderState::Newer(found) => Err(LogError::NewerFormat { path, found, supported: VERSION }),
         // The header is synced before the first frame: with anything behind it, it was durable.
         HeaderState::Unused | HeaderState::Invalid if has_frames(file.as_ref(), &path)? => {
             Err(damaged("its header is damaged"))

@@ -56,8 +56,8 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// The bytes do not encode a `T`, or there are more of them than one `T` takes.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    let (value, used) = bincode::serde::decode_from_slice(bytes, CONFIGURATION)
-        .map_err(|error| CodecError(error.to_string()))?;
+    let (value, used) =
+        bincode::serde::decode_from_slice(bytes, CONFIGURATION).map_err(|error| CodecError(error.to_string()))?;
     if used == bytes.len() {
         Ok(value)
     } else {

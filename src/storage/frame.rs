@@ -93,8 +93,7 @@ impl Frame {
     /// Encodes batches whose first command is `first`. [`Frame::seal`] must follow.
     #[must_use]
     pub fn encode(epoch: Epoch, first: Lsn, batches: &[&Batch]) -> Self {
-        let payload: usize =
-            batches.iter().map(|batch| batch_bytes(batch.lengths.len(), batch.bytes.len())).sum();
+        let payload: usize = batches.iter().map(|batch| batch_bytes(batch.lengths.len(), batch.bytes.len())).sum();
         let total = frame_bytes(payload as u64) as usize;
         let mut bytes = Vec::with_capacity(total);
         bytes.resize(HEADER_BYTES, 0);

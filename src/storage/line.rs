@@ -1,7 +1,7 @@
 //! One line of a manifest file: `KIND:NUMBER:PAYLOAD:HASH` and a newline. Pure bytes.
 //!
-//! Nothing in a line is a zero byte, or one flipped bit away from one, and only its last byte is a newline. The format is described in
-//! [`manifest_log`](super::manifest_log).
+//! Nothing in a line is a zero byte, or one flipped bit away from one, and only its last byte is a newline. The format
+//! is described in [`manifest_log`](super::manifest_log).
 
 use std::fmt::Write;
 

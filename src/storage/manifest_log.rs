@@ -7,9 +7,10 @@
 //! - `mainstay-manifest-1:GENERATION:STATE:HASH`, the first line: STATE is a [`Manifest`];
 //! - `edit:SEQUENCE:EDITS:HASH`, from 1 on: EDITS is a list of [`Edit`]s that count all or not at all.
 //!
-//! Numbers are 16 hexadecimal digits; payloads are hexadecimal [codec](super::codec) bytes. HASH is BLAKE3 of the hash of
-//! the line before (of nothing for the first) and of the line up to the colon in front of HASH, so that a duplicate, a
-//! gap, an exchanged or a foreign line never verifies. `CURRENT` is one such line: `mainstay-current-1:GENERATION::HASH`.
+//! Numbers are 16 hexadecimal digits; payloads are hexadecimal [codec](super::codec) bytes. HASH is BLAKE3 of the hash
+//! of the line before (of nothing for the first) and of the line up to the colon in front of HASH, so that a duplicate,
+//! a gap, an exchanged or a foreign line never verifies. `CURRENT` is one such line:
+//! `mainstay-current-1:GENERATION::HASH`.
 //!
 //! # Recovery
 //! A line without its newline at the end of the file is an edit whose write was cut short: it was never answered and
@@ -103,11 +104,7 @@ pub fn exists(disk: &dyn Disk, layout: &Layout) -> Result<bool, ManifestError> {
 ///
 /// # Errors
 /// A call failed. Trying again is safe.
-pub fn create(
-    disk: &Arc<dyn Disk>,
-    layout: &Layout,
-    manifest: &Manifest,
-) -> Result<ManifestLog, ManifestError> {
+pub fn create(disk: &Arc<dyn Disk>, layout: &Layout, manifest: &Manifest) -> Result<ManifestLog, ManifestError> {
     for shard in 0..manifest.shards.len() as u32 {
         let dir = layout.shard(ShardId(shard));
         disk.create_dir(&dir).context("create", &dir)?;
@@ -172,8 +169,7 @@ impl Replay {
         if first.0.number != generation {
             return Err(damaged(path, 0, "this is not the generation that CURRENT names"));
         }
-        let manifest = codec::decode(&first.0.payload)
-            .map_err(|error| damaged(path, 0, &error.to_string()))?;
+        let manifest = codec::decode(&first.0.payload).map_err(|error| damaged(path, 0, &error.to_string()))?;
         let (line, at) = first;
         Ok(Self { manifest, sequence: 0, edits_from: at, at, hash: line.hash, torn: false })
     }
@@ -198,8 +194,7 @@ impl Replay {
         if line.number != self.sequence + 1 {
             return Err(fault("this is not the next edit"));
         }
-        let edits: Vec<Edit> =
-            codec::decode(&line.payload).map_err(|error| fault(&error.to_string()))?;
+        let edits: Vec<Edit> = codec::decode(&line.payload).map_err(|error| fault(&error.to_string()))?;
         for edit in &edits {
             self.manifest.apply(edit).map_err(|declined| fault(&declined.to_string()))?;
         }
@@ -215,9 +210,7 @@ impl ManifestLog {
     /// It is not known whether the edits will be there after a crash; nothing may be appended to this generation again.
     pub fn append(&mut self, edits: &[Edit]) -> Result<(), DiskError> {
         let path = self.layout.manifest(self.generation);
-        let payload = codec::encode(&edits)
-            .map_err(io::Error::other)
-            .context("encode an edit for", &path)?;
+        let payload = codec::encode(&edits).map_err(io::Error::other).context("encode an edit for", &path)?;
         let (line, hash) = line::encode(EDIT, self.sequence + 1, &payload, &self.hash);
         let end = self.offset + line.len() as u64;
         if end > self.size {
@@ -245,8 +238,8 @@ impl ManifestLog {
     pub fn change_generation(&mut self, manifest: &Manifest) -> Result<(), GenerationError> {
         let (before, generation) = (self.generation, self.newest + 1);
         self.newest = generation;
-        let fresh = write_generation(&self.disk, &self.layout, generation, manifest)
-            .map_err(GenerationError::Unchanged)?;
+        let fresh =
+            write_generation(&self.disk, &self.layout, generation, manifest).map_err(GenerationError::Unchanged)?;
         swap_current(self.disk.as_ref(), &self.layout, generation)?;
         *self = fresh;
         // A leftover costs space, never truth; the next change tries again.
@@ -274,9 +267,7 @@ fn write_generation(
     manifest: &Manifest,
 ) -> Result<ManifestLog, DiskError> {
     let path = layout.manifest(generation);
-    let state = codec::encode(manifest)
-        .map_err(io::Error::other)
-        .context("encode the state for", &path)?;
+    let state = codec::encode(manifest).map_err(io::Error::other).context("encode the state for", &path)?;
     let (line, hash) = line::encode(STATE, generation, &state, &[]);
     let offset = line.len() as u64;
     let mut bytes = vec![0; line.len() + EDITS_BYTES as usize];
@@ -300,11 +291,7 @@ fn write_generation(
 }
 
 /// Makes `generation` the current one. Until the rename the old one is; after the directory's sync the new one is.
-fn swap_current(
-    disk: &dyn Disk,
-    layout: &Layout,
-    generation: Generation,
-) -> Result<(), GenerationError> {
+fn swap_current(disk: &dyn Disk, layout: &Layout, generation: Generation) -> Result<(), GenerationError> {
     let (temporary, current) = (layout.current_temporary(), layout.current());
     let prepare = || {
         remove_if_there(disk, &temporary)?;
@@ -345,20 +332,17 @@ fn read_line(
     };
     let found = line::peek_kind(content, at).and_then(version);
     if let (Some((name, supported)), Some((found_name, found))) = (version(kind), found)
-        && name == found_name && found > supported {
-            return Err(ManifestError::NewerFormat { path: path.to_owned(), found, supported });
-        }
-    let (line, next) =
-        line::read(content, at, previous).map_err(|reason| damaged(path, at, reason))?;
+        && name == found_name
+        && found > supported
+    {
+        return Err(ManifestError::NewerFormat { path: path.to_owned(), found, supported });
+    }
+    let (line, next) = line::read(content, at, previous).map_err(|reason| damaged(path, at, reason))?;
     if line.kind == kind { Ok((line, next)) } else { Err(damaged(path, at, "it is another kind of line")) }
 }
 
 fn damaged(path: &Path, offset: usize, reason: &str) -> ManifestError {
-    ManifestError::Damaged {
-        path: path.to_owned(),
-        offset: offset as u64,
-        reason: reason.to_owned(),
-    }
+    ManifestError::Damaged { path: path.to_owned(), offset: offset as u64, reason: reason.to_owned() }
 }
 
 fn read_all(file: &dyn DiskFile, path: &Path) -> Result<Vec<u8>, ManifestError> {

@@ -57,10 +57,7 @@ pub fn recover(
     let mut next = Lsn::FIRST;
     for (at, link) in chain.iter().enumerate() {
         if link.header.follows.end != next {
-            return Err(LogError::Foreign {
-                path: link.path.clone(),
-                reason: "its first lsn is not the log's next",
-            });
+            return Err(LogError::Foreign { path: link.path.clone(), reason: "its first lsn is not the log's next" });
         }
         let file = disk.open(&link.path).context("open", &link.path)?;
         let ends = link.ends.or(known_end.filter(|tail| tail.segment == link.header.segment));
@@ -102,10 +99,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the next chained frame; `false` if there is none.
-    fn frame(
-        &mut self,
-        visit: &mut dyn FnMut(Epoch, Batch) -> Result<(), LogError>,
-    ) -> Result<bool, LogError> {
+    fn frame(&mut self, visit: &mut dyn FnMut(Epoch, Batch) -> Result<(), LogError>) -> Result<bool, LogError> {
         let start = self.offset as usize;
         let rest = self.bytes.get(start..).unwrap_or_default();
         let Some((header, payload)) = frame::verify(rest, &self.link.header.salt) else {
@@ -118,8 +112,8 @@ impl<'a> Reader<'a> {
             return Err(self.damaged("a verified frame does not continue the log"));
         }
         let payload = self.bytes.slice_ref(payload);
-        let batches = frame::decode_batches(&header, &payload)
-            .ok_or_else(|| self.damaged("a verified frame does not add up"))?;
+        let batches =
+            frame::decode_batches(&header, &payload).ok_or_else(|| self.damaged("a verified frame does not add up"))?;
         for batch in batches {
             visit(header.epoch, batch)?;
         }
@@ -131,11 +125,7 @@ impl<'a> Reader<'a> {
 
     /// A sealed file, or one that has a successor, ends exactly where that says.
     fn must_end_at(&self, tail: Tail) -> Result<(), LogError> {
-        if self.tail() == tail {
-            Ok(())
-        } else {
-            Err(self.damaged("it cannot be read up to its recorded end"))
-        }
+        if self.tail() == tail { Ok(()) } else { Err(self.damaged("it cannot be read up to its recorded end")) }
     }
 
     /// Torn or damaged? Returns how many bytes were torn.
@@ -145,8 +135,8 @@ impl<'a> Reader<'a> {
             return Err(self.damaged("it was closed in good order behind this point"));
         }
         let start = self.offset as usize;
-        let says_durable = self_valid_frames(&self.bytes, start, &self.link.header.salt)
-            .any(|header| header.durable_end > self.next);
+        let says_durable =
+            self_valid_frames(&self.bytes, start, &self.link.header.salt).any(|header| header.durable_end > self.next);
         if says_durable {
             return Err(self.damaged("a later frame says that this point was durable"));
         }
@@ -160,12 +150,7 @@ impl<'a> Reader<'a> {
     }
 
     fn damaged(&self, reason: &'static str) -> LogError {
-        LogError::Damaged {
-            path: self.link.path.clone(),
-            offset: self.offset,
-            lsn: self.next,
-            reason,
-        }
+        LogError::Damaged { path: self.link.path.clone(), offset: self.offset, lsn: self.next, reason }
     }
 }
 
@@ -201,12 +186,7 @@ pub fn read(file: io::Result<Box<dyn DiskFile>>, link: &Link) -> Result<Bytes, L
 ///
 /// # Errors
 /// A call failed; trying again is safe.
-pub fn sweep(
-    disk: &dyn Disk,
-    layout: &Layout,
-    manifest: &Manifest,
-    shard: ShardId,
-) -> Result<usize, DiskError> {
+pub fn sweep(disk: &dyn Disk, layout: &Layout, manifest: &Manifest, shard: ShardId) -> Result<usize, DiskError> {
     let Some(record) = manifest.shard(shard) else { return Ok(0) };
     let orphans = chain::unknown_files(disk, layout, record, shard)?;
     for segment in &orphans {

@@ -164,12 +164,7 @@ mod tests {
             segment: SegmentSeq(5),
             epoch: Epoch(3),
             incarnation: Incarnation(4),
-            follows: Tail {
-                segment: SegmentSeq(4),
-                offset: 640,
-                end: Lsn(77),
-                hash: [6; 32],
-            },
+            follows: Tail { segment: SegmentSeq(4), offset: 640, end: Lsn(77), hash: [6; 32] },
             salt: [8; 32],
         }
     }

@@ -1,8 +1,8 @@
 //! A segment on disk: made ahead of use, opened once by one writer, written at its end.
 //!
-//! Invariants: a spare is zero-filled, synced and found by its directory before anybody hears of it; the header is synced
-//! before the first frame; a file is opened for writing only by whoever created it, so no writer's life ever touches
-//! a segment of another.
+//! Invariants: a spare is zero-filled, synced and found by its directory before anybody hears of it; the header is
+//! synced before the first frame; a file is opened for writing only by whoever created it, so no writer's life ever
+//! touches a segment of another.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -54,8 +54,7 @@ pub fn prepare(
     let path = layout.segment(shard, segment);
     let file = disk.create(&path).context("create", &path)?;
     let dir = layout.shard(shard);
-    let made = fill(file.as_ref(), bytes, &path)
-        .and_then(|()| disk.sync_dir(&dir).context("sync", &dir));
+    let made = fill(file.as_ref(), bytes, &path).and_then(|()| disk.sync_dir(&dir).context("sync", &dir));
     if let Err(error) = made {
         // A leftover would only cost space until the next sweep.
         let _ = disk.remove(&path);
@@ -131,12 +130,7 @@ impl OpenSegment {
     /// Where the log ends if this segment is its last.
     #[must_use]
     pub fn tail(&self) -> Tail {
-        Tail {
-            segment: self.header.segment,
-            offset: self.offset,
-            end: self.end,
-            hash: self.hash,
-        }
+        Tail { segment: self.header.segment, offset: self.offset, end: self.end, hash: self.hash }
     }
 
     /// Bytes left for frames.

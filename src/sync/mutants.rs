@@ -1,7 +1,7 @@
 //! Mutants: the crate with one step made wrong, for tests that show that the others would notice.
 //!
-//! Each is one of the classic bugs: answering before the sync, trying a failed sync again, letting an old incarnation go
-//! on. They are switched on for the whole process, by tests that run alone in it. Without the feature `mutants`, and
+//! Each is one of the classic bugs: answering before the sync, trying a failed sync again, letting an old incarnation
+//! go on. They are switched on for the whole process, by tests that run alone in it. Without the feature `mutants`, and
 //! under loom, there is no switch: every function here hands through what it is given.
 
 use crate::model::{Durability, SyncPolicy};

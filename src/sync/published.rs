@@ -1,8 +1,8 @@
 //! The published root of a shard: what readers see, and how they ask for a newer one.
 //!
 //! Publishing costs the shard path copies, so it happens on demand: a reader that finds the cell behind what was
-//! answered *asks* and rings the shard; the shard *takes* the ask and sends its root with its next batch, an empty one if
-//! need be; the writer publishes it after everything in it is as durable as the policy promises.
+//! answered *asks* and rings the shard; the shard *takes* the ask and sends its root with its next batch, an empty one
+//! if need be; the writer publishes it after everything in it is as durable as the policy promises.
 //!
 //! Invariants: a root that is taken for an ask is at least as new as everything answered when the ask was made, because
 //! the ask is taken before the root is cloned; the cell only moves forward.
@@ -39,8 +39,8 @@ impl<R: Positioned> Published<R> {
         self.cell.load()
     }
 
-    /// Publishes a root and returns the one it replaces, for the reaper; or gives an older one back unpublished. Callers
-    /// are serialised by the [tenure](super::tenure) that lets them publish.
+    /// Publishes a root and returns the one it replaces, for the reaper; or gives an older one back unpublished.
+    /// Callers are serialised by the [tenure](super::tenure) that lets them publish.
     pub fn publish(&self, root: Arc<R>) -> Arc<R> {
         if root.end() < self.latest().end() { root } else { self.cell.swap(root) }
     }

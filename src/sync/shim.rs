@@ -3,7 +3,6 @@
 //! `Mutex` here has no poisoning: a panic while a lock is held leaves plain data behind, and every holder in
 //! this crate finishes its update before anything that can panic.
 
-
 #[cfg(loom)]
 pub use loom::sync::{Arc, atomic};
 #[cfg(not(loom))]

@@ -1,12 +1,13 @@
 //! The right of one incarnation to answer, publish and raise the watermarks, and the callers that wait for it.
 //!
-//! Callers whose commands were accepted are *parked* here, where three parties can take them: the WAL writer when the log
-//! is as durable as the policy promises, the shard's timer when that takes too long, and the supervisor when it revokes the
-//! incarnation. Whoever takes a caller answers it, and nobody else can: taking moves it out from under one lock.
+//! Callers whose commands were accepted are *parked* here, where three parties can take them: the WAL writer when the
+//! log is as durable as the policy promises, the shard's timer when that takes too long, and the supervisor when it
+//! revokes the incarnation. Whoever takes a caller answers it, and nobody else can: taking moves it out from under one
+//! lock.
 //!
-//! Invariants: after [`Tenure::revoke`] has returned nothing is published, raised or answered for this incarnation, however
-//! late a thread of it wakes; a watermark is raised after the root is published and before the caller is answered, so who
-//! holds an answer finds its write.
+//! Invariants: after [`Tenure::revoke`] has returned nothing is published, raised or answered for this incarnation,
+//! however late a thread of it wakes; a watermark is raised after the root is published and before the caller is
+//! answered, so who holds an answer finds its write.
 
 use std::collections::VecDeque;
 
@@ -80,8 +81,8 @@ impl<P> Tenure<P> {
         Ok(())
     }
 
-    /// The writer's side: everything below `end` is as durable as the policy promises. Publishes, raises the watermark and
-    /// takes the callers, which are the writer's to answer. `None`: revoked, and nothing has happened.
+    /// The writer's side: everything below `end` is as durable as the policy promises. Publishes, raises the watermark
+    /// and takes the callers, which are the writer's to answer. `None`: revoked, and nothing has happened.
     pub fn complete(&self, end: Lsn, publish: impl FnOnce()) -> Option<Vec<P>> {
         let mut state = self.state.lock();
         if state.revoked {

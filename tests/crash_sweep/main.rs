@@ -1,9 +1,9 @@
 //! A fault at every disk call of small workloads, then a crash or a kill, then a comparison with a model.
 //!
 //! For each workload and policy a dry run counts the mutating calls of the disk. Then, for every call and every kind of
-//! fault, the workload runs on a disk on which that call goes wrong; whatever was answered is written down outside of the
-//! disk; another batch follows; the disk crashes or its process is killed; the directory is opened without faults and held
-//! against the book ([`book`]), twice, written to, crashed and held against the book again.
+//! fault, the workload runs on a disk on which that call goes wrong; whatever was answered is written down outside of
+//! the disk; another batch follows; the disk crashes or its process is killed; the directory is opened without faults
+//! and held against the book ([`book`]), twice, written to, crashed and held against the book again.
 //!
 //! Threads make the numbers of the calls vary a little from run to run: what is checked holds for any of them. A
 //! point is named by its workload, policy, call, fault and seed.

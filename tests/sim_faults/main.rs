@@ -1,7 +1,7 @@
 //! Single faults, looked at closely: what callers are told, what the files go through, and what a reopening finds.
 //!
-//! The sweep (`tests/crash_sweep`) tries a fault at every call and asks whether the promises hold; here each fault has its
-//! own expectations. Everything runs on the simulated disk.
+//! The sweep (`tests/crash_sweep`) tries a fault at every call and asks whether the promises hold; here each fault has
+//! its own expectations. Everything runs on the simulated disk.
 
 #![cfg(not(loom))]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "this is a test")]

@@ -4,7 +4,7 @@ use mainstay::sim::{FaultKind, Operation};
 use mainstay::{Durability, Lsn, NotExecuted, Outcome, Position, ShardId, SubmitError, SyncPolicy};
 
 use crate::book::Ending;
-use crate::scene::{SEEDS, Scene, check, fail_first, is_log, is_manifest, options, until, writes_after};
+use crate::scene::{SEEDS, Scene, check, fail_first, is_log, is_manifest, open, options, until, writes_after};
 
 const NEVER: SyncPolicy = SyncPolicy::Never;
 
@@ -210,8 +210,7 @@ async fn outcome_does_not_deny_what_a_crash_may_still_bring_back() {
 
     let outcome = scene.runtime.outcome(shard, position).await;
     let crashed = scene.disk.crash(1);
-    let options = scene.options.clone();
-    let reopened = mainstay::Runtime::open_on(crashed, crate::ledger::Ledger, options).await.unwrap();
+    let (reopened, _) = open(&crashed, &scene.options).await;
     let truth = reopened.outcome(shard, position).await;
     assert_eq!(truth, Outcome::Durable, "the crash has brought it back");
     assert_ne!(outcome, Outcome::NotExecuted, "a crash could still bring it back");

@@ -52,13 +52,7 @@ impl Scene {
     }
 
     pub async fn open_on(disk: SimDisk, options: Options, book: Book) -> Self {
-        // Names are global to the process: whoever appears while nobody else opens is ours.
-        static OPENING: Mutex<()> = Mutex::const_new(());
-        let alone = OPENING.lock().await;
-        let before = runtimes();
-        let runtime = Runtime::open_on(disk.clone(), Ledger, options.clone()).await.unwrap();
-        let name = runtimes().difference(&before).next().unwrap().clone();
-        drop(alone);
+        let (runtime, name) = open(&disk, &options).await;
         Self { disk, book, options, runtime, name }
     }
 
@@ -161,13 +155,24 @@ impl Scene {
     }
 }
 
+/// Opens a disk, and finds out what the actors are called: names are global to the process, and whoever appears while
+/// nobody else opens is ours.
+pub async fn open(disk: &SimDisk, options: &Options) -> (Runtime<Ledger>, String) {
+    static OPENING: Mutex<()> = Mutex::const_new(());
+    let _alone = OPENING.lock().await;
+    let before = runtimes();
+    let runtime = Runtime::open_on(disk.clone(), Ledger, options.clone()).await.unwrap();
+    let name = runtimes().difference(&before).next().unwrap().clone();
+    (runtime, name)
+}
+
 /// Opens a disk and holds it against the book; writes, crashes and does it again.
 pub async fn check(disk: &SimDisk, options: &Options, book: &Book, ending: Ending, seed: u64) {
     let book = book.copy(book.len());
     let mut options = options.clone();
     // Nothing but the disk decides here.
     options.sync_deadline = Duration::from_secs(10);
-    let runtime = Runtime::open_on(disk.clone(), Ledger, options.clone()).await.unwrap();
+    let (runtime, _) = open(disk, &options).await;
     assert_eq!(runtime.recovery().refused().count(), 0, "seed {seed}");
     let found = Found::read(&runtime).unwrap();
     assert_eq!(book.check(&found, ending), [""; 0], "seed {seed}");
@@ -177,7 +182,7 @@ pub async fn check(disk: &SimDisk, options: &Options, book: &Book, ending: Endin
     assert_eq!(book.receipts(), receipts + 2, "seed {seed}: {:?}", book.records().pop());
     let crashed = disk.crash(seed);
     drop(runtime);
-    let runtime = Runtime::open_on(crashed, Ledger, options).await.unwrap();
+    let (runtime, _) = open(&crashed, &options).await;
     let again = Found::read(&runtime).unwrap();
     assert_eq!(book.check(&again, Ending::PowerCut), [""; 0], "seed {seed}");
     assert_eq!(again.check_begins_with(&found), [""; 0], "seed {seed}");

@@ -82,7 +82,8 @@ async fn a_disk_that_is_full_from_the_start_still_opens() {
     before.check_after_crashes().await;
 }
 
-/// A file fails while there is no space to move to: the log is sealed, nothing is promised wrongly, and it goes on later.
+/// A file fails while there is no space to move to: the log is sealed, nothing is promised wrongly, and it goes on
+/// later.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_sync_on_a_full_disk() {
     for policy in [SyncPolicy::Always, SyncPolicy::Never] {

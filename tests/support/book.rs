@@ -1,8 +1,8 @@
 //! The book that a test keeps outside of the disk: what every caller was told, and whether a reopened directory agrees.
 //!
 //! The rules are those of the crate's documentation, written down a second time: `Durable` survives a power cut,
-//! `Accepted` and `Written` a kill, `NotExecuted` is never found again, `Unconfirmed` is whole or absent, a position names
-//! one command for ever, and the state is that of a plain map that applies the surviving commands in order.
+//! `Accepted` and `Written` a kill, `NotExecuted` is never found again, `Unconfirmed` is whole or absent, a position
+//! names one command for ever, and the state is that of a plain map that applies the surviving commands in order.
 #![allow(dead_code, reason = "each test uses its part")]
 
 use std::collections::BTreeMap;
@@ -35,8 +35,8 @@ pub struct Book {
     /// What `outcome` has said about a position that was given out.
     outcomes: Vec<(ShardId, Position, u64, Outcome)>,
     lost: Vec<(ShardId, LostRange)>,
-    /// A sync of a log file has failed and its effect may not have been moved yet: what was answered before it was synced
-    /// may be gone with the process.
+    /// A sync of a log file has failed and its effect may not have been moved yet: what was answered before it was
+    /// synced may be gone with the process.
     pub sync_failed: bool,
     /// A sync of a log file has failed: the cache shows what the disk does not have.
     pub cache_lied: bool,

@@ -31,12 +31,13 @@ pub async fn run(mut socket: TcpStream, client: Client, shared: &Shared) {
     loop {
         input.reserve();
         tokio::select! {
+            // A client that never pauses must not keep the server from ending.
             biased;
+            () = &mut stopped => return,
             read = socket.read_buf(&mut input.buffer) => match read {
                 Ok(0) | Err(_) => return,
                 Ok(_) => {}
             },
-            () = &mut stopped => return,
         }
         let received = input.take();
         shared.counters.requests.fetch_add(received.requests.len() as u64, Ordering::Relaxed);

@@ -5,13 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::model::Durability;
 
-const LIMITS: Limits = Limits {
-    frame_payload_max: 1_000,
-    batch_bytes_max: 100,
-    frame_overhead: 10,
-    alignment: 10,
-    segment_overhead: 10,
-};
+const LIMITS: Limits =
+    Limits { frame_payload_max: 1_000, batch_bytes_max: 100, frame_overhead: 10, alignment: 10, segment_overhead: 10 };
 const START: Lsn = Lsn(5);
 
 /// A writer whose life has begun in segment 1 of 410 bytes, with one spare.

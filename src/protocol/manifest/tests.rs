@@ -52,10 +52,7 @@ fn a_failed_edit_is_shut_out_before_its_requester_is_told() {
     let mut keeper = Keeper::new(empty(), false);
     feed(&mut keeper, request(1, 1));
     assert_eq!(feed(&mut keeper, request(2, 2)), []);
-    assert_eq!(
-        feed(&mut keeper, Event::Appended { ok: false, full: false }),
-        [Effect::ChangeGeneration(empty())]
-    );
+    assert_eq!(feed(&mut keeper, Event::Appended { ok: false, full: false }), [Effect::ChangeGeneration(empty())]);
     assert_eq!(
         feed(&mut keeper, Event::GenerationEnded(Generation::Changed)),
         [Effect::Answer(1, EditOutcome::Failed), Effect::Append(vec![register(2)])]
@@ -78,10 +75,7 @@ fn an_edit_that_cannot_be_shut_out_latches() {
 fn a_torn_generation_is_changed_before_it_is_appended_to() {
     let mut keeper = Keeper::new(empty(), true);
     assert_eq!(feed(&mut keeper, request(1, 1)), [Effect::ChangeGeneration(empty())]);
-    assert_eq!(
-        feed(&mut keeper, Event::GenerationEnded(Generation::Changed)),
-        [Effect::Append(vec![register(1)])]
-    );
+    assert_eq!(feed(&mut keeper, Event::GenerationEnded(Generation::Changed)), [Effect::Append(vec![register(1)])]);
 }
 
 /// Found by the explorer: a report that nobody waited for unlatched the keeper.

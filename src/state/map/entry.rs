@@ -3,10 +3,8 @@
 //! An entry lies behind one `Arc` which every root that holds it shares. Key and hash are beside
 //! each other, so a lookup costs one cache miss for both and a split never hashes again.
 //!
-//! - Hash and key never change. The value is swapped in place only while a single root holds the
-//!   entry.
-//! - The mark is a hint to the spill, shared by all roots that hold the entry. It orders nothing:
-//!   relaxed.
+//! - Hash and key never change. The value is swapped in place only while a single root holds the entry.
+//! - The mark is a hint to the spill, shared by all roots that hold the entry. It orders nothing: relaxed.
 
 use std::{mem, sync::Arc};
 

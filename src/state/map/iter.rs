@@ -1,7 +1,7 @@
 //! Iteration in the trie's own order, and scans whose batches come from different roots.
 //!
-//! - The order is ascending hash, then key. It depends on the keys alone, so a position in it means
-//!   the same in every root of a shard.
+//! - The order is ascending hash, then key. It depends on the keys alone, so a position in it means the same in every
+//!   root of a shard.
 //! - A cursor lies between two hashes, never inside a collision bucket.
 
 use std::{slice, sync::Arc};
@@ -88,9 +88,7 @@ impl<'a, E> Batch<'a, E> {
     pub(super) fn collect(iter: Iter<'a, E>, limit: usize) -> Self {
         let mut entries: Vec<&Entry<E>> = Vec::new();
         for entry in iter {
-            if let Some(last) =
-                entries.last().filter(|last| entries.len() >= limit && last.hash() < entry.hash())
-            {
+            if let Some(last) = entries.last().filter(|last| entries.len() >= limit && last.hash() < entry.hash()) {
                 // Right behind the last hash, not before this one: the next root may have entries
                 // between them.
                 let next = Some(Cursor(last.hash() + 1));

@@ -4,12 +4,10 @@
 //! the path to its entry as far as it is shared with another root and works in place below that, so
 //! a map that nobody has cloned behaves like an ordinary mutable one.
 //!
-//! - Fan-out 16. The caller's 64-bit hash is consumed from its most significant nibble down, so the
-//!   order of iteration is ascending hash, and ascending key among entries of one full hash. It is
-//!   the same for every root of a shard, which is what lets a cursor travel from one root to the
-//!   next.
-//! - The shape is canonical: equal contents have equal tries, whatever the order of inserts and
-//!   removes.
+//! - Fan-out 16. The caller's 64-bit hash is consumed from its most significant nibble down, so the order of iteration
+//!   is ascending hash, and ascending key among entries of one full hash. It is the same for every root of a shard,
+//!   which is what lets a cursor travel from one root to the next.
+//! - The shape is canonical: equal contents have equal tries, whatever the order of inserts and removes.
 //! - Depth is at most 16, so neither dropping a root nor removing an entry can exhaust a stack.
 //!
 //! Not here: hashing (callers bring the hash), transactions, the limit on memory and the choice of

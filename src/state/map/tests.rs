@@ -59,9 +59,7 @@ fn contents(map: &Map<u32>) -> Vec<((u64, Vec<u8>), u32)> {
 fn check(map: &Map<u32>, model: &Model) {
     assert!(contents(map).into_iter().eq(model.clone()));
     assert_eq!((map.len(), map.is_empty()), (model.len(), model.is_empty()));
-    let bytes = |((_, key), value): (&(u64, Vec<u8>), &u32)| {
-        ENTRY_BYTES + key.len() + *value as usize % 1000
-    };
+    let bytes = |((_, key), value): (&(u64, Vec<u8>), &u32)| ENTRY_BYTES + key.len() + *value as usize % 1000;
     assert_eq!(map.bytes(), model.iter().map(bytes).sum::<usize>());
     assert_eq!(map.bytes(), map.iter().map(Entry::bytes).sum::<usize>());
     shape(map.root(), 0, 0);
@@ -72,11 +70,7 @@ fn check(map: &Map<u32>, model: &Model) {
 fn shape(node: &Node<u32>, prefix: u64, depth: u32) -> String {
     let entries = node.entries();
     for entry in entries {
-        assert_eq!(
-            entry.hash().checked_shr(64 - 4 * depth).unwrap_or(0),
-            prefix,
-            "an entry lies on its hash's path"
-        );
+        assert_eq!(entry.hash().checked_shr(64 - 4 * depth).unwrap_or(0), prefix, "an entry lies on its hash's path");
     }
     assert!(entries.is_sorted_by(|a, b| a.hash() == b.hash() && a.key() < b.key()));
     match node {
@@ -84,25 +78,17 @@ fn shape(node: &Node<u32>, prefix: u64, depth: u32) -> String {
         Node::Leaf(entry) => format!("{:?}", entry.key()),
         Node::Bucket(_) => {
             assert!(entries.len() > 1);
-            format!(
-                "<{}>",
-                entries.iter().map(|entry| format!("{:?}", entry.key())).collect::<String>()
-            )
+            format!("<{}>", entries.iter().map(|entry| format!("{:?}", entry.key())).collect::<String>())
         }
         Node::Branch(branch) => {
             assert!(depth < 16);
             let used = branch.slots().iter().filter(|slot| !matches!(slot, Node::Empty)).count();
-            assert!(
-                used > 1 || matches!(branch.slots(), [Node::Branch(_), ..]),
-                "a lone leaf is lifted up"
-            );
+            assert!(used > 1 || matches!(branch.slots(), [Node::Branch(_), ..]), "a lone leaf is lifted up");
             let nibbles: Vec<u64> = branch.nibbles().collect();
             assert_eq!(nibbles.len(), used);
             assert!(branch.slots().iter().skip(used).all(|slot| matches!(slot, Node::Empty)));
             let children = branch.slots().iter().zip(nibbles);
-            let inner: String = children
-                .map(|(slot, nibble)| shape(slot, prefix << 4 | nibble, depth + 1))
-                .collect();
+            let inner: String = children.map(|(slot, nibble)| shape(slot, prefix << 4 | nibble, depth + 1)).collect();
             format!("[{}:{inner}]", branch.slots().len())
         }
     }
@@ -232,10 +218,7 @@ fn holds_many_entries_and_forgets_them() {
         assert_eq!(put(&mut map, hash(number), &number.to_be_bytes(), !number), Some(number));
     }
     for number in 0..100_000 {
-        assert_eq!(
-            map.remove(hash(number), &number.to_be_bytes()).map(|value| *value),
-            Some(!number)
-        );
+        assert_eq!(map.remove(hash(number), &number.to_be_bytes()).map(|value| *value), Some(!number));
     }
     assert_eq!((map.len(), map.bytes(), map.iter().count()), (0, 0, 0));
     assert_eq!((full.len(), full.iter().count()), (100_000, 100_000));

@@ -1,8 +1,7 @@
 //! [`Map`]: lookup, insert and remove over the nodes, and the accounting of memory.
 //!
-//! - An entry lies as high as its hash is the only one below that slot; entries of one full hash
-//!   share a bucket there. A branch therefore has two hashes or more below it, and a remove that
-//!   leaves one lifts it up.
+//! - An entry lies as high as its hash is the only one below that slot; entries of one full hash share a bucket there.
+//!   A branch therefore has two hashes or more below it, and a remove that leaves one lifts it up.
 //! - `len` and `bytes` are the sums over all entries.
 
 use std::{mem, sync::Arc};
@@ -85,13 +84,7 @@ impl<E> Map<E> {
     ///
     /// The same key must always come with the same hash. `heap_bytes` is the memory of the value,
     /// in bytes, the `size_of` `E` itself included: the map does not look into it.
-    pub fn insert(
-        &mut self,
-        hash: u64,
-        key: &[u8],
-        value: Arc<E>,
-        heap_bytes: usize,
-    ) -> Option<Arc<E>> {
+    pub fn insert(&mut self, hash: u64, key: &[u8], value: Arc<E>, heap_bytes: usize) -> Option<Arc<E>> {
         let accounted = ENTRY_BYTES.saturating_add(key.len()).saturating_add(heap_bytes);
         let bytes = u32::try_from(accounted).unwrap_or(u32::MAX);
         self.bytes += bytes as usize;
@@ -183,9 +176,7 @@ impl<E> Node<E> {
                 Self::Bucket(bucket) => {
                     let bucket = Arc::make_mut(bucket);
                     return match bucket.binary_search_by(|entry| entry.key().cmp(key)) {
-                        Ok(at) => {
-                            bucket.get_mut(at).map(|entry| Entry::replace(entry, value, bytes))
-                        }
+                        Ok(at) => bucket.get_mut(at).map(|entry| Entry::replace(entry, value, bytes)),
                         Err(at) => {
                             bucket.insert(at, fresh(value));
                             None

@@ -33,9 +33,7 @@ impl Disk for StandardDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        fs::read_dir(dir)?
-            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-            .collect()
+        fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -65,18 +63,14 @@ impl Disk for StandardDisk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DirectoryLock>> {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         file.try_lock()?;
         Ok(Box::new(StandardLock(file)))
     }
 
     fn refused_file_system(&self, path: &Path) -> io::Result<Option<&'static str>> {
         let kind = statfs(path)?.f_type;
-        Ok(NETWORK_FILE_SYSTEMS
-            .iter()
-            .find(|(magic, _)| i128::from(*magic) == i128::from(kind))
-            .map(|(_, name)| *name))
+        Ok(NETWORK_FILE_SYSTEMS.iter().find(|(magic, _)| i128::from(*magic) == i128::from(kind)).map(|(_, name)| *name))
     }
 }
 

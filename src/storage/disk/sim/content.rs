@@ -1,8 +1,8 @@
 //! One file's content: what the cache shows, what the disk has, and what may still become of the difference.
 //!
 //! - Without unsynced pieces and failed syncs the two images are equal.
-//! - After a failed sync they differ in clean pieces: nothing will ever write those out, unless somebody writes
-//!   into them again.
+//! - After a failed sync they differ in clean pieces: nothing will ever write those out, unless somebody writes into
+//!   them again.
 //! - Every write has a number; a sync covers the writes up to the number it started at.
 
 use std::collections::BTreeMap;
@@ -131,8 +131,7 @@ impl Content {
             if unsynced.last_write <= start.write {
                 self.durable.set_piece(*index, &self.cached.piece(*index));
             } else if unsynced.first_write <= start.write {
-                self.durable
-                    .set_piece(*index, &unsynced.at(start).unwrap_or(self.cached.piece(*index)));
+                self.durable.set_piece(*index, &unsynced.at(start).unwrap_or(self.cached.piece(*index)));
             }
         }
         self.forget_unsynced(start);

@@ -41,8 +41,7 @@ impl State {
         let names = self.tree.after_crash(&mut random);
         let mut inodes = BTreeMap::new();
         for inode in files_of(&names) {
-            let image =
-                self.inodes.get(&inode).map(|found| after_crash(&found.content, &mut random));
+            let image = self.inodes.get(&inode).map(|found| after_crash(&found.content, &mut random));
             inodes.insert(inode, Inode::new(Content::durable(image.unwrap_or_default())));
         }
         State {
@@ -62,11 +61,7 @@ impl State {
             tree: self.tree.clone(),
             inodes: inodes.map(|(id, found)| (*id, Inode::new(found.content.clone()))).collect(),
             next_inode: self.next_inode,
-            plan: Plan {
-                broken: self.plan.broken.clone(),
-                full: self.plan.full,
-                ..Plan::default()
-            },
+            plan: Plan { broken: self.plan.broken.clone(), full: self.plan.full, ..Plan::default() },
             lies: self.lies,
             file_system: self.file_system,
             ..State::new(self.seed)

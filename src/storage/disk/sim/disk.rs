@@ -16,10 +16,10 @@ use crate::sync::{Arc, Mutex, MutexGuard};
 ///
 /// What it may do to the data, and nothing worse:
 /// - **Writes.** Bytes outside a write's range never change. Inside it every 512-byte piece, aligned in the file, is
-///   after a crash independently what it was at the last sync or what some write since then made of it, and one
-///   piece of a file may be torn at any byte. A sync that returned `Ok` ends the choice.
-/// - **Length.** Durable with the sync. A crash may keep the old one, the new one or any in between, and what was
-///   added reads as zeroes; zeroes appear nowhere else.
+///   after a crash independently what it was at the last sync or what some write since then made of it, and one piece
+///   of a file may be torn at any byte. A sync that returned `Ok` ends the choice.
+/// - **Length.** Durable with the sync. A crash may keep the old one, the new one or any in between, and what was added
+///   reads as zeroes; zeroes appear nowhere else.
 /// - **Failed syncs.** The cache still shows the new data and the disk has the old. The pages are clean: a later sync
 ///   returns `Ok` and makes none of it durable, and `drop_cache` brings the old data back.
 /// - **Names.** `create`, `create_dir`, `rename` and `remove` are kept or lost one by one until the directory's

@@ -31,13 +31,7 @@ pub(super) struct Opened {
 }
 
 impl State {
-    fn write(
-        &mut self,
-        inode: InodeId,
-        bytes: &[u8],
-        offset: u64,
-        extent: Extent,
-    ) -> io::Result<()> {
+    fn write(&mut self, inode: InodeId, bytes: &[u8], offset: u64, extent: Extent) -> io::Result<()> {
         let end = Image::end_of_write(bytes, offset)?;
         let space = self.check_space();
         let (content, random) = self.content(inode)?;
@@ -69,12 +63,7 @@ impl State {
 }
 
 impl SimFile {
-    pub(super) fn boxed(
-        disk: &SimDisk,
-        path: &Path,
-        writable: bool,
-        opened: Opened,
-    ) -> Box<dyn DiskFile> {
+    pub(super) fn boxed(disk: &SimDisk, path: &Path, writable: bool, opened: Opened) -> Box<dyn DiskFile> {
         Box::new(Self { disk: disk.clone(), path: key(path), writable, opened })
     }
 
@@ -92,9 +81,7 @@ impl SimFile {
 
 impl DiskFile for SimFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.call(Operation::Read, |state, inode, _| {
-            Ok(state.inode(inode)?.content.cached().read(buffer, offset))
-        })
+        self.call(Operation::Read, |state, inode, _| Ok(state.inode(inode)?.content.cached().read(buffer, offset)))
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -112,9 +99,7 @@ impl DiskFile for SimFile {
     }
 
     fn size(&self) -> io::Result<u64> {
-        self.call(Operation::Size, |state, inode, _| {
-            Ok(state.inode(inode)?.content.cached().length())
-        })
+        self.call(Operation::Size, |state, inode, _| Ok(state.inode(inode)?.content.cached().length()))
     }
 
     fn drop_cache(&self) -> io::Result<()> {

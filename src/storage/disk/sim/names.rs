@@ -13,9 +13,7 @@ use super::state::{State, Token};
 use super::tree::{InodeId, Node, directory_of, key};
 
 #[derive(Debug)]
-struct SimLock(
-    #[expect(dead_code, reason = "held, never read: dropping it releases the lock")] Token,
-);
+struct SimLock(#[expect(dead_code, reason = "held, never read: dropping it releases the lock")] Token);
 
 impl DirectoryLock for SimLock {}
 
@@ -111,8 +109,7 @@ impl Disk for SimDisk {
     }
 
     fn open_for_write(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let opened =
-            self.on_name(Operation::OpenForWrite, path, |state, path| state.open(&path))?;
+        let opened = self.on_name(Operation::OpenForWrite, path, |state, path| state.open(&path))?;
         Ok(SimFile::boxed(self, path, true, opened))
     }
 

@@ -38,11 +38,8 @@ impl SimDisk {
     /// must not call the disk's `Disk` or `DiskFile` methods.
     #[must_use = "dropping the handle releases the calls"]
     pub fn stall(&self, matches: impl FnMut(&Call) -> bool + Send + 'static) -> Stall {
-        let gate = Arc::new(Gate {
-            matches: Mutex::new(Box::new(matches)),
-            queue: Mutex::default(),
-            changed: Condvar::new(),
-        });
+        let gate =
+            Arc::new(Gate { matches: Mutex::new(Box::new(matches)), queue: Mutex::default(), changed: Condvar::new() });
         self.state().plan.gates.push(Arc::clone(&gate));
         Stall { disk: self.clone(), gate }
     }

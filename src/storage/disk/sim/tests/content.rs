@@ -55,8 +55,7 @@ fn at_most_one_piece_is_torn_and_at_any_byte() {
         let torn: Vec<&[u8]> = bytes.chunks(512).filter(|piece| letters(piece) == "?").collect();
         assert!(torn.len() <= 1);
         for piece in torn {
-            let changes: Vec<usize> =
-                (1..512).filter(|index| piece[*index] != piece[index - 1]).collect();
+            let changes: Vec<usize> = (1..512).filter(|index| piece[*index] != piece[index - 1]).collect();
             assert_eq!(changes.len(), 1, "one cut");
             cuts.extend(changes);
         }

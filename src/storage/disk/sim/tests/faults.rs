@@ -185,9 +185,7 @@ fn a_predicate_picks_its_call() {
     let wal = disk.open_for_write(Path::new("d/wal-1")).unwrap();
     let mut fired = false;
     disk.fail_when(move |call| {
-        let hit = !fired
-            && call.operation == Operation::Sync
-            && call.path.to_string_lossy().contains("wal-");
+        let hit = !fired && call.operation == Operation::Sync && call.path.to_string_lossy().contains("wal-");
         fired |= hit;
         hit.then_some(FaultKind::ErrorOnce)
     });

@@ -57,11 +57,8 @@ fn a_rename_is_atomic_for_the_new_name() {
         .map(|seed| disk.crash(seed))
         .map(|crashed| (crashed.read("d/current").unwrap(), crashed.read("d/tmp")))
         .collect();
-    let expected = [
-        (b"new".to_vec(), None),
-        (b"new".to_vec(), Some(b"new".to_vec())),
-        (b"old".to_vec(), Some(b"new".to_vec())),
-    ];
+    let expected =
+        [(b"new".to_vec(), None), (b"new".to_vec(), Some(b"new".to_vec())), (b"old".to_vec(), Some(b"new".to_vec()))];
     assert_eq!(seen, expected.into());
     sync(&disk);
     assert_eq!(crashes(&disk, "d/current"), only(b"new"));

@@ -31,9 +31,7 @@ pub fn crashes(disk: &SimDisk, path: &str) -> BTreeSet<Option<Vec<u8>>> {
 
 /// Which names crashes with different seeds leave.
 pub fn name_crashes(disk: &SimDisk) -> BTreeSet<Vec<String>> {
-    let names = |disk: &SimDisk| {
-        disk.files().into_keys().map(|path| path.to_string_lossy().into_owned()).collect()
-    };
+    let names = |disk: &SimDisk| disk.files().into_keys().map(|path| path.to_string_lossy().into_owned()).collect();
     (0..SEEDS).map(|seed| names(&disk.crash(seed))).collect()
 }
 
