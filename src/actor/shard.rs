@@ -197,18 +197,30 @@ impl<M: StateMachine> ShardState<M> {
                     submission.refuse(&self.slot.credits, NotExecuted::StorageFull);
                     continue;
                 }
-                self.slot.lane.put_back(submission);
+                self.put_back(submission);
                 turn = Turn::NoRoom;
                 break;
             }
             if !batch.fits(&submission, &self.limits) {
-                self.slot.lane.put_back(submission);
+                self.put_back(submission);
                 break;
             }
             self.take_up(submission, &mut batch);
         }
         self.hand_over(batch, myself)?;
         Ok(turn)
+    }
+
+    /// Makes a command the next one again. An old life that does so late, when the next one has drained or the lane was
+    /// closed, sees to it that the command is looked at all the same.
+    fn put_back(&self, submission: Submission<M>) {
+        self.slot.lane.put_back(submission);
+        if self.life.tenure.is_revoked() {
+            let _ = self.slot.lane.ring();
+        }
+        if self.slot.lane.is_closed() {
+            self.slot.refuse_waiting();
+        }
     }
 
     /// Could the largest batch still be handed over?

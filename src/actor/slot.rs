@@ -219,6 +219,8 @@ impl<M: StateMachine> Slot<M> {
         self.close_gate(reason);
         self.lane.close();
         self.refuse_waiting();
+        // Again: who woke at the gate may have seen the lane still open, and waits.
+        self.changed.notify_waiters();
     }
 
     /// Answers everything that waits in the lane with the gate's reason.
