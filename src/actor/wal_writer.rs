@@ -310,6 +310,8 @@ impl<M: StateMachine> WriterState<M> {
         }
         self.core.on_edit(outcome);
         self.raise_durable();
+        // The end of an epoch decides what became of its positions.
+        self.slot.changed.notify_waiters();
     }
 
     /// Publishes the newest root among what is complete, raises the watermark, answers. Only a completion gets here.
