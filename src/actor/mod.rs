@@ -12,7 +12,6 @@
 pub(crate) mod clock;
 pub(crate) mod credits;
 pub(crate) mod keeper;
-pub(crate) mod lane;
 pub(crate) mod manifest_keeper;
 mod naming;
 pub(crate) mod opening;

@@ -22,8 +22,10 @@ use crate::state::map::Map;
 use crate::state::{Bury, KeyHasher, Root, Scratch, Txn};
 use crate::storage::frame;
 
-/// So many commands are taken in one turn, at most.
-const TURN_COMMANDS: usize = 512;
+/// So many commands make a batch, at most: the log writes and syncs the first ones while the rest are applied.
+const BATCH_COMMANDS: usize = 64;
+/// So many batches are made in one turn, at most.
+const TURN_BATCHES: usize = 8;
 /// A published root that nobody has asked to replace is refreshed after so long: it keeps alive what was changed since.
 /// Every refresh makes the next update of each entry copy it, so a second here costs a busy shard a quarter of its
 /// writes.
@@ -132,7 +134,12 @@ impl<M: StateMachine> Actor for Shard<M> {
         state: &mut ShardState<M>,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ShardMessage::Drain => state.slot.lane.clear(),
+            ShardMessage::Drain => {
+                // Callers that are ready to push get to do so first: one turn for all of them costs little more than
+                // one for the first, which would otherwise run right after it.
+                tokio::task::yield_now().await;
+                state.slot.lane.clear();
+            }
             ShardMessage::Expire => state.expire(&myself),
             ShardMessage::Finish => state.finishing = true,
         }
@@ -159,7 +166,13 @@ struct Revoked;
 
 impl<M: StateMachine> ShardState<M> {
     fn turn(&mut self, myself: &ActorRef<ShardMessage>) -> Result<(), Revoked> {
-        let turn = self.drain(myself)?;
+        let mut turn = Turn::More;
+        for _ in 0..TURN_BATCHES {
+            turn = self.drain(myself)?;
+            if turn != Turn::More {
+                break;
+            }
+        }
         match turn {
             Turn::More => {
                 // Other tasks get a turn in between.
@@ -187,7 +200,7 @@ impl<M: StateMachine> ShardState<M> {
         }
         let mut batch = self.new_batch();
         let mut turn = Turn::More;
-        while batch.taken < TURN_COMMANDS {
+        while batch.taken < BATCH_COMMANDS {
             let Some(submission) = self.slot.lane.pop() else {
                 turn = Turn::Drained;
                 break;

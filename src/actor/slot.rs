@@ -9,14 +9,15 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use super::credits::{Credits, Held};
-use super::lane::Lane;
 use crate::error::{NotExecuted, SubmitError};
 use crate::machine::StateMachine;
 use crate::model::{Batch, Durability, Epoch, Incarnation, Lsn, Position, ShardId, Tail};
 use crate::state::Root;
+use crate::storage::codec::Encoded;
 use crate::sync::Mutex;
 use crate::sync::claim::Port;
 use crate::sync::counters::Counter;
+use crate::sync::lane::Lane;
 use crate::sync::published::Published;
 use crate::sync::room::Room;
 use crate::sync::tenure::Tenure;
@@ -41,7 +42,7 @@ pub(crate) type Entity<M> = <M as StateMachine>::Entity;
 /// A command on its way to the shard.
 pub(crate) struct Submission<M: StateMachine> {
     pub(crate) command: M::Command,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Encoded,
     pub(crate) port: Port<Answer<M>>,
     pub(crate) charge: u32,
 }

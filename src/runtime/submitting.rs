@@ -11,7 +11,7 @@ use crate::actor::slot::{Answer, Slot, Submission};
 use crate::error::{NotExecuted, SubmitError};
 use crate::machine::StateMachine;
 use crate::model::ShardId;
-use crate::storage::codec;
+use crate::storage::codec::{self, Encoded};
 use crate::sync::Arc;
 use crate::sync::claim::{self, Ticket, Withdrawal};
 
@@ -19,7 +19,7 @@ use crate::sync::claim::{self, Ticket, Withdrawal};
 struct Prepared<'a, M: StateMachine> {
     slot: &'a Arc<Slot<M>>,
     command: M::Command,
-    bytes: Vec<u8>,
+    bytes: Encoded,
     charge: u32,
 }
 

@@ -1,0 +1,143 @@
+//! A data lane: a queue with a doorbell beside an actor's mailbox.
+//!
+//! A push rings; the first ring after a drain sends the actor one `Drain` message, through the address that its present
+//! incarnation has left here. The lane outlives the actor, so what waits in it survives a restart.
+//!
+//! Two buffers: producers push into one, the consumer takes from the other and swaps them when its own is empty, so the
+//! two sides meet at a lock once a drain and not once an item.
+//!
+//! Invariant: items come out in the order of their pushes, each once; an item that is put back is the next one.
+//! Bound: the queue itself has none; whoever pushes holds credits, which do.
+
+use std::collections::VecDeque;
+
+use super::Mutex;
+use super::doorbell::{Doorbell, Ring};
+
+/// A buffer that a burst has made larger is not kept.
+const KEPT_ITEMS: usize = 4_096;
+
+/// Sends the `Drain` message.
+pub type Wake = Box<dyn Fn() + Send>;
+
+/// See the module.
+pub struct Lane<T> {
+    pushed: Mutex<VecDeque<T>>,
+    /// Taken from there in one piece, or put back: these are next, also for another incarnation.
+    taken: Mutex<VecDeque<T>>,
+    bell: Doorbell,
+    wake: Mutex<Option<Wake>>,
+}
+
+/// The lane was closed before the push could be seen.
+#[derive(Debug)]
+pub struct Closed;
+
+impl<T> Lane<T> {
+    /// An empty lane that nobody drains yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            pushed: Mutex::new(VecDeque::new()),
+            taken: Mutex::new(VecDeque::new()),
+            bell: Doorbell::new(),
+            wake: Mutex::new(None),
+        }
+    }
+
+    /// Pushes and rings.
+    ///
+    /// # Errors
+    /// Nobody may ever look at it: the caller has to take it back.
+    pub fn push(&self, item: T) -> Result<(), Closed> {
+        self.push_quietly(item);
+        self.ring()
+    }
+
+    /// Pushes; a [`Lane::ring`] must follow.
+    pub fn push_quietly(&self, item: T) {
+        self.pushed.lock().push_back(item);
+    }
+
+    /// Has the actor drain the lane soon.
+    ///
+    /// # Errors
+    /// The lane is closed.
+    pub fn ring(&self) -> Result<(), Closed> {
+        match self.bell.ring() {
+            Ring::First => self.wake(),
+            Ring::Already => {}
+            Ring::Closed => return Err(Closed),
+        }
+        Ok(())
+    }
+
+    /// A new incarnation drains from now on: it is woken once, whatever the bell says, because a wake-up of the old one
+    /// may have been lost.
+    pub fn attach(&self, wake: Wake) {
+        self.set_wake(wake);
+        self.bell.clear();
+        let _ = self.bell.ring();
+        self.wake();
+    }
+
+    /// Leaves another address. Only a part of [`Lane::attach`].
+    pub fn set_wake(&self, wake: Wake) {
+        *self.wake.lock() = Some(wake);
+    }
+
+    fn wake(&self) {
+        if let Some(wake) = &*self.wake.lock() {
+            wake();
+        }
+    }
+
+    /// To be called before a drain.
+    pub fn clear(&self) {
+        self.bell.clear();
+    }
+
+    /// Takes the next item.
+    pub fn pop(&self) -> Option<T> {
+        let mut taken = self.taken.lock();
+        if taken.is_empty() {
+            if taken.capacity() > KEPT_ITEMS {
+                *taken = VecDeque::new();
+            }
+            std::mem::swap(&mut *taken, &mut *self.pushed.lock());
+        }
+        taken.pop_front()
+    }
+
+    /// Makes a popped item the next one again.
+    pub fn put_back(&self, item: T) {
+        self.taken.lock().push_front(item);
+    }
+
+    /// How many items wait.
+    pub fn len(&self) -> usize {
+        self.taken.lock().len() + self.pushed.lock().len()
+    }
+
+    /// Does none wait?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ends the lane: pushes that the caller's next drain does not see are refused.
+    pub fn close(&self) {
+        self.bell.close();
+        *self.wake.lock() = None;
+    }
+
+    /// Is it closed?
+    pub fn is_closed(&self) -> bool {
+        self.bell.is_closed()
+    }
+}
+
+impl<T> Default for Lane<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
