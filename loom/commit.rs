@@ -8,11 +8,12 @@
 use mainstay::model::{EditOutcome, Lsn, SegmentSeq, SyncPolicy};
 use mainstay::protocol::commit::{Action, Commit, Handed, Limits, Opening};
 use mainstay::sync::claim::{Answer, Port, Ticket, claim};
+use mainstay::sync::lane::Lane;
 use mainstay::sync::published::{Positioned, Published};
 use mainstay::sync::tenure::Tenure;
 use mainstay::sync::{Arc, Mutex};
 
-use crate::support::{Lane, Mailbox, Message, Root, bounded, position, spawn, wait};
+use crate::support::{Mailbox, Message, Root, bounded, drains, position, spawn, wait};
 
 type Callers = Vec<Port<&'static str>>;
 
@@ -49,7 +50,7 @@ impl Scene {
             mailbox: Arc::new(Mailbox::new()),
             log: Mutex::new(Log { written: Lsn(1), synced: Lsn(1), next_life: None }),
         };
-        scene.lane.attach(Arc::clone(&scene.mailbox));
+        scene.lane.attach(drains(&scene.mailbox));
         Arc::new(scene)
     }
 

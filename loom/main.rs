@@ -5,7 +5,7 @@
 //! RUSTFLAGS="--cfg loom" cargo test --profile loom --target-dir target/loom --test loom
 //! ```
 //! Each model has a twin with one step reversed, written out beside it, that must fail. Not modelled anywhere here:
-//! flume, tokio, ractor and arc-swap, which loom cannot see; `support/` has stand-ins with the same rules. Message
+//! tokio, ractor and arc-swap, which loom cannot see; `support/` has stand-ins with the same rules. Message
 //! order alone is explored further in `tests/explore`.
 
 #![cfg_attr(loom, expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "this is a test"))]
@@ -19,6 +19,8 @@ mod claim;
 mod commit;
 #[cfg(loom)]
 mod doorbell;
+#[cfg(loom)]
+mod lane;
 #[cfg(loom)]
 mod published;
 #[cfg(loom)]

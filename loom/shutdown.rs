@@ -6,8 +6,9 @@
 
 use mainstay::sync::Arc;
 use mainstay::sync::claim::{Answer, Port, Withdrawal, claim};
+use mainstay::sync::lane::Lane;
 
-use crate::support::{Lane, Mailbox, bounded, position, spawn, unbounded, wait};
+use crate::support::{Mailbox, bounded, drains, position, spawn, unbounded, wait};
 
 type Items = Lane<Port<&'static str>>;
 
@@ -47,7 +48,7 @@ fn execute_all(lane: &Items) -> usize {
 fn submits_against_a_close(close: fn(&Items)) {
     bounded(4, move || {
         let (lane, mailbox) = (Arc::new(Items::new()), Arc::new(Mailbox::new()));
-        lane.attach(mailbox);
+        lane.attach(drains(&mailbox));
         let caller = || {
             let lane = Arc::clone(&lane);
             spawn(move || submit(&lane))

@@ -1,11 +1,14 @@
-//! A mailbox with ractor's rules, and flume's where those are the same.
+//! A mailbox with ractor's rules.
 //!
 //! Unbounded, first in, first out. A send to an actor that has died gives the message back; death drops what waits; a
 //! stop overtakes it. Not here: supervision, and kills in the middle of a handler (a handler here has no await).
 
 use std::collections::VecDeque;
 
-use super::Watched;
+use mainstay::sync::Arc;
+use mainstay::sync::lane::Wake;
+
+use super::{Message, Watched};
 
 #[derive(Debug)]
 struct State<T> {
@@ -52,4 +55,12 @@ impl<T> Mailbox<T> {
     pub fn len(&self) -> usize {
         self.0.with(|state| state.waiting.len())
     }
+}
+
+/// How a lane wakes the actor of a mailbox.
+pub fn drains(mailbox: &Arc<Mailbox<Message>>) -> Wake {
+    let mailbox = Arc::clone(mailbox);
+    Box::new(move || {
+        let _ = mailbox.send(Message::Drain);
+    })
 }

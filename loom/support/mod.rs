@@ -1,15 +1,13 @@
 //! Stand-ins for what loom cannot see, and how a model is run.
 
 mod caller;
-mod lane;
 mod mailbox;
 mod signal;
 mod slot;
 mod watch;
 
 pub use caller::wait;
-pub use lane::Lane;
-pub use mailbox::Mailbox;
+pub use mailbox::{Mailbox, drains};
 pub use signal::Signal;
 pub use slot::{Slot, root};
 pub use watch::{Watched, spawn};

@@ -1,11 +1,12 @@
-//! A shard's slot as readers, the shard and its writer share it: the real published root and tenure, the stand-in lane.
+//! A shard's slot as readers, the shard and its writer share it: the real published root, tenure and lane.
 
 use mainstay::model::Lsn;
 use mainstay::sync::Arc;
+use mainstay::sync::lane::Lane;
 use mainstay::sync::published::{Positioned, Published};
 use mainstay::sync::tenure::Tenure;
 
-use super::{Lane, Mailbox, Message, Root, Signal, position};
+use super::{Mailbox, Message, Root, Signal, drains, position};
 
 pub type Batch = (Lsn, Option<Arc<Root>>);
 
@@ -34,7 +35,7 @@ impl Slot {
             log: Mailbox::new(),
             changed: Signal::new(),
         };
-        slot.lane.attach(Arc::clone(&slot.shard));
+        slot.lane.attach(drains(&slot.shard));
         Arc::new(slot)
     }
 

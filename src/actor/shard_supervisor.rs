@@ -204,7 +204,20 @@ impl<M: StateMachine> SupervisorState<M> {
                 self.myself.send_after(pause, move || SupervisorMessage::PauseOver(incarnation));
             }
             Effect::Recover(incarnation) => self.recover(incarnation),
-            Effect::Start(incarnation) => self.begin_life(incarnation).await,
+            Effect::Start(incarnation) => {
+                if let Some(life) = self.begin_life(incarnation) {
+                    self.start(life, true).await;
+                    if self.finishing {
+                        self.finish().await;
+                    }
+                }
+            }
+            // A life in which nothing will ever be accepted.
+            Effect::Show(incarnation) => {
+                if let Some(life) = self.begin_life(incarnation) {
+                    life.revoke(self.slot.shard);
+                }
+            }
             Effect::Fence(why) => {
                 tracing::error!(shard = self.slot.shard.0, ?why, "the shard is fenced");
                 self.slot.close(NotExecuted::Fenced);
@@ -289,9 +302,9 @@ impl<M: StateMachine> SupervisorState<M> {
         true
     }
 
-    /// A life after a death: a new tenure over what was recovered.
-    async fn begin_life(&mut self, incarnation: Incarnation) {
-        let Some(replayed) = &self.replayed else { return };
+    /// A life after a death: a new tenure over what was recovered, which is published.
+    fn begin_life(&mut self, incarnation: Incarnation) -> Option<Arc<Life<M>>> {
+        let replayed = self.replayed.as_ref()?;
         let manifest = self.commons.keeper.manifest();
         let mut life = next_life(&manifest, self.slot.shard, incarnation, replayed.end);
         life.restarted = true;
@@ -300,10 +313,7 @@ impl<M: StateMachine> SupervisorState<M> {
         let reaper = Arc::clone(&self.commons.reaper);
         let root = Arc::new(Root::new(replayed.map.clone(), end, replayed.time, reaper));
         self.slot.begin_life(Arc::clone(&life), root);
-        self.start(life, true).await;
-        if self.finishing {
-            self.finish().await;
-        }
+        Some(life)
     }
 
     /// Starts the pair of a life.

@@ -135,7 +135,7 @@ mod tests {
             [(b"ab".as_slice(), None, vec![2, 97, 98, 0]), (b"", Some(300), vec![0, 1, 251, 44, 1])]
         {
             let entity = Entity::new(value, expires_ms);
-            assert_eq!(codec::encode(&entity).unwrap(), bytes);
+            assert_eq!(codec::encode(&entity).unwrap().to_vec(), bytes);
             assert_eq!(codec::decode::<Entity>(&bytes).unwrap(), entity);
         }
     }

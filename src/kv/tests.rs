@@ -359,7 +359,7 @@ fn commands_are_encoded_as_ever() {
         (Command::Sweep { keys: vec![key()] }, &[10, 1, 1, b'k']),
     ];
     for (command, bytes) in commands {
-        assert_eq!(codec::encode(&command).unwrap(), bytes, "{command:?}");
+        assert_eq!(&codec::encode(&command).unwrap()[..], bytes, "{command:?}");
         assert_eq!(codec::decode::<Command>(bytes).unwrap(), command);
     }
 }

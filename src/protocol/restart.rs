@@ -4,14 +4,16 @@
 //!           died                      pause over            recovered
 //! Serving ---------> revoke, pause --------------> recover ----------> start, Serving
 //!             |                                       | refused
-//!             +-- over budget --> fence <-------------+
+//!             |                                     fence
+//!             |                 recovered
+//!             +-- over budget, recover --> show, fence
 //! ```
 //! Invariants:
 //! - an incarnation is revoked before the log's end is chosen anew, and nothing is waited for: a thread of it that sits
 //!   in the kernel is left behind;
 //! - a death notice of an older incarnation changes nothing;
 //! - at most [`Budget::restarts`] deaths within [`Budget::within_ms`] are answered with a new life; then the shard is
-//!   fenced, for good.
+//!   fenced, for good. Its log is read once more for that, so that readers find all that was answered.
 
 use std::collections::VecDeque;
 
@@ -72,6 +74,8 @@ pub enum Effect {
     Start(Incarnation),
     /// Refuse writes from now on; reads of the published root go on.
     Fence(Fenced),
+    /// Publish what was recovered for this life, which nobody starts: the shard is about to be fenced.
+    Show(Incarnation),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +83,8 @@ enum Phase {
     Serving,
     Pausing,
     Recovering,
+    /// Over budget: recovering for the readers, before the fence.
+    Last,
     Fenced,
     Stopped,
 }
@@ -114,6 +120,11 @@ impl Lives {
     /// Takes an event and adds what to do, in order.
     pub fn on_event(&mut self, event: Event, effects: &mut Vec<Effect>) {
         match (event, self.phase) {
+            (Event::Died { incarnation, .. } | Event::Refused(incarnation), Phase::Last)
+                if incarnation == self.incarnation =>
+            {
+                self.fence(Fenced::OverBudget, effects);
+            }
             (Event::Died { incarnation, now_ms }, Phase::Serving | Phase::Recovering)
                 if incarnation == self.incarnation =>
             {
@@ -128,13 +139,16 @@ impl Lives {
                 self.phase = Phase::Serving;
                 effects.push(Effect::Start(incarnation));
             }
+            (Event::Recovered(incarnation), Phase::Last) if incarnation == self.incarnation => {
+                effects.push(Effect::Show(incarnation));
+                self.fence(Fenced::OverBudget, effects);
+            }
             (Event::Refused(incarnation), Phase::Recovering) if incarnation == self.incarnation => {
-                self.phase = Phase::Fenced;
-                effects.push(Effect::Fence(Fenced::Refused));
+                self.fence(Fenced::Refused, effects);
             }
             (Event::Stop, phase) => {
                 self.phase = Phase::Stopped;
-                if matches!(phase, Phase::Serving | Phase::Recovering | Phase::Pausing) {
+                if matches!(phase, Phase::Serving | Phase::Recovering | Phase::Pausing | Phase::Last) {
                     effects.push(Effect::Revoke(self.incarnation));
                 }
             }
@@ -142,16 +156,21 @@ impl Lives {
         }
     }
 
+    fn fence(&mut self, why: Fenced, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Fenced;
+        effects.push(Effect::Fence(why));
+    }
+
     fn after_death(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
         let since = now_ms.saturating_sub(self.budget.within_ms);
         self.deaths.retain(|died| *died >= since);
         let recent = self.deaths.len() as u32;
+        self.incarnation = self.incarnation.next();
         if recent >= self.budget.restarts {
-            self.phase = Phase::Fenced;
-            return effects.push(Effect::Fence(Fenced::OverBudget));
+            self.phase = Phase::Last;
+            return effects.push(Effect::Recover(self.incarnation));
         }
         self.deaths.push_back(now_ms);
-        self.incarnation = self.incarnation.next();
         self.phase = Phase::Pausing;
         let doubled = self.budget.pause_ms.saturating_mul(1u64.checked_shl(recent).unwrap_or(0));
         let pause_ms = doubled.min(self.budget.pause_max_ms);

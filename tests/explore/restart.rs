@@ -37,6 +37,8 @@ struct Shard {
     /// A revoke that a mutant holds back.
     late: Option<Effect>,
     deaths_ms: Vec<u64>,
+    over_budget: bool,
+    shown: Option<Incarnation>,
     fenced: Option<Fenced>,
     stopped: bool,
 }
@@ -64,6 +66,8 @@ impl Shard {
             recovering: BTreeSet::new(),
             late: None,
             deaths_ms: Vec::new(),
+            over_budget: false,
+            shown: None,
             fenced: None,
             stopped: false,
         }
@@ -124,12 +128,17 @@ impl Shard {
             }
             Effect::Start(life) => {
                 assert_eq!(self.alive(), [], "two lives at once");
+                assert!(!self.over_budget, "one life too many");
                 assert!(self.started.insert(life), "a life starts once");
+            }
+            Effect::Show(life) => {
+                assert_eq!(self.alive(), [], "a life begins beside another");
+                assert!(self.recovering.contains(&life), "what nobody has read is shown");
+                assert_eq!(self.shown.replace(life), None, "shown once");
             }
             Effect::Fence(why) => {
                 assert_eq!(self.alive(), [], "a fenced shard lives");
-                let over = self.deaths_ms.len() as u32 > BUDGET.restarts;
-                assert_eq!(why == Fenced::OverBudget, over, "fenced for {why:?}");
+                assert_eq!(why == Fenced::OverBudget, self.over_budget, "fenced for {why:?}");
                 self.fenced = Some(why);
             }
         }
@@ -177,10 +186,12 @@ impl Model for Shard {
                 let phase_counts = self.core.is_serving()
                     || self.recovering.contains(&incarnation) && !self.started.contains(&incarnation);
                 let is_current = incarnation == self.core.incarnation();
-                if is_current && phase_counts && !self.stopped && self.fenced.is_none() {
+                let counts = is_current && phase_counts && !self.over_budget;
+                if counts && !self.stopped && self.fenced.is_none() {
                     let since = self.now_ms.saturating_sub(BUDGET.within_ms);
                     self.deaths_ms.retain(|died| *died >= since);
                     self.deaths_ms.push(self.now_ms);
+                    self.over_budget = self.deaths_ms.len() as u32 > BUDGET.restarts;
                 }
                 self.notice(incarnation, Event::Died { incarnation, now_ms: self.now_ms });
             }

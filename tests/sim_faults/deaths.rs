@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mainstay::sim::Operation;
-use mainstay::{NotExecuted, SubmitError, SyncPolicy};
+use mainstay::{NotExecuted, Outcome, ShardId, SubmitError, SyncPolicy};
 use tokio::time::timeout;
 
 use crate::scene::{Scene, options, until};
@@ -98,6 +98,40 @@ async fn what_waits_between_two_lives_is_executed() {
         let history = &view.get(b"a").unwrap().unwrap().history;
         let last: Vec<_> = history[history.len() - 5..].iter().map(|(.., id)| *id).collect();
         assert_eq!(last, ids);
+    }
+}
+
+/// Guards F34: a shard that has died once too often takes no writes and shows everything that it has answered, also
+/// what nobody had asked it to publish.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fenced_shard_shows_all_that_it_has_answered() {
+    for policy in [SyncPolicy::Always, SyncPolicy::Never] {
+        for role in ["0/shard", "0/wal_writer"] {
+            let mut few = options(policy, 2);
+            few.restarts.restarts = 1;
+            few.view_deadline = Duration::from_secs(10);
+            let mut scene = Scene::open(few).await;
+            let (fenced, other) = (scene.key(0), scene.key(1));
+            scene.write(&fenced).await;
+            scene.kill_and_wait(role).await;
+            scene.write_at_last(&fenced).await;
+            scene.write_many(&fenced, 5).await;
+            let last = scene.write(&fenced).await;
+            scene.actor(role).unwrap().kill();
+            until("it is fenced", || scene.stats(0).refusal == Some(NotExecuted::Fenced)).await;
+
+            scene.write_many(&fenced, 1).await;
+            let refused = scene.book.records().pop().unwrap().answer;
+            assert_eq!(refused.unwrap_err(), SubmitError::NotExecuted(NotExecuted::Fenced));
+            let view = scene.runtime.view().await;
+            let account = view.get(fenced.as_bytes()).unwrap().unwrap();
+            assert_eq!(account.fold, last.reply, "{role}, {policy:?}");
+            assert_eq!(scene.runtime.outcome(ShardId(0), last.position).await, Outcome::Durable);
+            scene.runtime.durable(ShardId(0), last.position).await.unwrap();
+            // The other shard does not notice.
+            scene.write(&other).await;
+            scene.check_after_kill().await;
+        }
     }
 }
 

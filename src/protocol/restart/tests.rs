@@ -39,7 +39,22 @@ fn the_pause_doubles_and_the_budget_ends() {
         live_again(&mut lives);
     }
     let last = lives.incarnation();
-    assert_eq!(die(&mut lives, 3), [Effect::Revoke(last), Effect::Fence(Fenced::OverBudget)]);
+    let next = last.next();
+    assert_eq!(die(&mut lives, 3), [Effect::Revoke(last), Effect::Recover(next)]);
+    let fence = Effect::Fence(Fenced::OverBudget);
+    assert_eq!(feed(&mut lives, Event::Recovered(next)), [Effect::Show(next), fence]);
+    assert!(!lives.is_serving());
+}
+
+#[test]
+fn a_log_that_cannot_be_read_for_the_last_time_fences_all_the_same() {
+    let next = Incarnation(2);
+    for event in [Event::Refused(next), Event::Died { incarnation: next, now_ms: 1 }] {
+        let mut lives = Lives::new(Budget { restarts: 0, ..BUDGET }, Incarnation(1));
+        assert_eq!(die(&mut lives, 0).last(), Some(&Effect::Recover(next)));
+        assert_eq!(feed(&mut lives, event), [Effect::Fence(Fenced::OverBudget)]);
+        assert_eq!(feed(&mut lives, event), []);
+    }
 }
 
 #[test]

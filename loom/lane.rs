@@ -1,0 +1,43 @@
+//! A lane's two buffers: pushes against a consumer that takes, puts back and takes again.
+//!
+//! In scope: order, and that an item is taken once. Not modelled: wake-ups (`doorbell.rs`) and the end of a lane
+//! (`shutdown.rs`).
+
+use mainstay::sync::Arc;
+use mainstay::sync::lane::Lane;
+
+use crate::support::{spawn, unbounded};
+
+fn pushes_against_a_put_back(put_back: fn(&Lane<u8>, u8)) {
+    unbounded(move || {
+        let lane = Arc::new(Lane::new());
+        let pushing = spawn({
+            let lane = Arc::clone(&lane);
+            move || {
+                lane.push_quietly(1);
+                lane.push_quietly(2);
+            }
+        });
+        let mut taken = Vec::new();
+        if let Some(item) = lane.pop() {
+            put_back(&lane, item);
+            taken.extend(lane.pop());
+        }
+        pushing.join();
+        taken.extend(std::iter::from_fn(|| lane.pop()));
+        assert_eq!(taken, [1, 2], "out of order");
+    });
+}
+
+/// What is put back is next, whatever was pushed meanwhile. Guards F37.
+#[test]
+fn what_is_put_back_is_next() {
+    pushes_against_a_put_back(|lane, item| lane.put_back(item));
+}
+
+/// The twin puts back where producers push.
+#[test]
+#[should_panic(expected = "out of order")]
+fn twin_put_back_at_the_end() {
+    pushes_against_a_put_back(|lane, item| lane.push_quietly(item));
+}
