@@ -24,6 +24,8 @@ use crate::storage::frame;
 
 /// So many commands make a batch, at most: the log writes and syncs the first ones while the rest are applied.
 const BATCH_COMMANDS: usize = 64;
+/// So long is a command, for a guess at what a batch will need.
+const EXPECTED_BYTES: usize = 128;
 /// So many batches are made in one turn, at most.
 const TURN_BATCHES: usize = 8;
 /// A published root that nobody has asked to replace is refreshed after so long: it keeps alive what was changed since.
@@ -242,12 +244,13 @@ impl<M: StateMachine> ShardState<M> {
     }
 
     fn new_batch(&self) -> NewBatch<M> {
+        let expected = self.slot.lane.len().min(BATCH_COMMANDS);
         NewBatch {
             time: Clock::wall().max(self.time),
             first: self.next,
-            lengths: Vec::new(),
-            bytes: Vec::new(),
-            callers: Vec::new(),
+            lengths: Vec::with_capacity(expected),
+            bytes: Vec::with_capacity(expected * EXPECTED_BYTES),
+            callers: Vec::with_capacity(expected),
             held: Held::new(Arc::clone(&self.slot.credits)),
             taken: 0,
         }
