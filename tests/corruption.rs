@@ -112,8 +112,11 @@ async fn every_flipped_byte_of_a_durable_frame_is_corruption_and_other_shards_op
     runtime.submit(add(&one_key, 7)).await.unwrap();
     let base = killed(runtime, &sim).await;
     let path = segment(0, 1);
-    let (at, length) = frames(&base.read(&path).unwrap())[1];
-    let payload_end = length - 64;
+    let bytes = base.read(&path).unwrap();
+    let (at, length) = frames(&bytes)[1];
+    let payload = u32::from_le_bytes(bytes[at + 32..at + 36].try_into().unwrap()) as usize;
+    let payload_end = FRAME_HEADER + payload;
+    assert!(payload > 0 && payload_end <= length);
     for byte in (0..SEGMENT_HEADER).chain(at..at + payload_end) {
         let sim = base.after_kill();
         flip(&sim, &path, byte);
@@ -141,6 +144,24 @@ async fn every_flipped_byte_of_a_durable_frame_is_corruption_and_other_shards_op
                 .collect::<Vec<_>>()
         };
         assert_eq!(own(&before), own(&sim.files()), "a refused shard's files are never touched");
+    }
+}
+
+/// Guards F12: a file that lost its first sectors is no spare, as long as anything behind them is left.
+#[tokio::test]
+async fn a_segment_that_lost_its_first_sectors_is_damaged_and_not_unused() {
+    for lost in [SEGMENT_HEADER, 512, 4096] {
+        let sim = SimDisk::new(6);
+        let runtime = open(&sim, 1).await;
+        for n in 0..100 {
+            runtime.submit(add("a", n)).await.unwrap();
+        }
+        let sim = killed(runtime, &sim).await;
+        let path = segment(0, 1);
+        sim.overwrite(&path, 0, &vec![0; lost]).unwrap();
+        let runtime = open(&sim, 1).await;
+        let (_, refused) = refusal(&runtime).unwrap_or_else(|| panic!("{lost} zeroes make it a spare"));
+        assert!(refused.contains("header"), "{refused}");
     }
 }
 

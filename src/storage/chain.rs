@@ -11,10 +11,14 @@ use std::path::PathBuf;
 use super::bytes::all_zero;
 use super::disk::{Disk, DiskFile};
 use super::error::{DiskError, IoContext, LogError};
-use super::frame;
 use super::layout::{Layout, parse_segment};
 use super::segment::{HEADER_BYTES, HeaderState, Opened, SegmentHeader, VERSION};
 use crate::model::{Lsn, Manifest, SegmentRecord, SegmentSeq, ShardId, ShardRecord, Tail};
+
+/// How far behind a header that is not there a spare is told from a log, and in which pieces: as far as the largest
+/// frame goes.
+const LOOKED_AT_BYTES: u64 = 4 << 20;
+const LOOK_BYTES: usize = 64 * 1024;
 
 /// A file of the log.
 #[derive(Debug)]
@@ -201,10 +205,21 @@ fn read_header(
     }
 }
 
+/// Is there anything behind the header? A spare is zeroes, so whatever is found was written after a header that was
+/// synced; looking only at the first frame would take a file whose first sector was lost for a spare.
 fn has_frames(file: &dyn DiskFile, path: &std::path::Path) -> Result<bool, LogError> {
-    let mut first = [0; frame::HEADER_BYTES];
-    file.read_at(&mut first, HEADER_BYTES as u64).context("read", path)?;
-    Ok(!all_zero(&first))
+    let (mut chunk, mut at) = (vec![0; LOOK_BYTES], HEADER_BYTES as u64);
+    while at < LOOKED_AT_BYTES {
+        let read = file.read_at(&mut chunk, at).context("read", path)?;
+        if !all_zero(chunk.get(..read).unwrap_or_default()) {
+            return Ok(true);
+        }
+        if read < chunk.len() {
+            break;
+        }
+        at += read as u64;
+    }
+    Ok(false)
 }
 
 fn foreign(link: &Link, reason: &'static str) -> LogError {

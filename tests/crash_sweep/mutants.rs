@@ -84,7 +84,7 @@ async fn a_thread_that_wakes_too_late() -> Vec<String> {
     let policy = SyncPolicy::Always;
     let disk = SimDisk::new(1);
     let before: BTreeSet<_> = registry::registered().into_iter().collect();
-    let mut stage = Stage { disk: disk.clone(), policy, shards: 1, book: Book::default() };
+    let mut stage = Stage { disk: disk.clone(), policy, shards: 1, book: Book::default(), reopened_at: 0 };
     let runtime = stage.open().await.unwrap();
     stage.batch(&runtime, 1, 0).await;
     let ours = registry::registered().into_iter().filter(|name| !before.contains(name));

@@ -74,6 +74,7 @@ impl Point {
             policy: self.policy,
             shards: self.workload.shards(),
             book: book.copy(book.len()),
+            reopened_at: 0,
         };
         self.run_on(&mut stage).await
     }
@@ -94,6 +95,7 @@ impl Point {
         if runtime.is_none() && !disk.is_power_cut() {
             // As an application would: try again.
             runtime = stage.open().await;
+            stage.reopened_at = disk.calls();
         }
         let mut resolved = false;
         if let Some(runtime) = &runtime {
@@ -109,7 +111,9 @@ impl Point {
         let trace = disk.trace();
         let hit = || trace.iter().filter(|call| self.hits(call));
         stage.book.cache_lied = self.workload.failed_syncs() > 0 || hit().next().is_some();
-        stage.book.sync_failed = stage.book.cache_lied && !resolved;
+        // What a runtime lost that had no time to move its log, the next one cannot know.
+        let unresolved = hit().any(|call| call.number <= stage.reopened_at);
+        stage.book.sync_failed = stage.book.cache_lied && (!resolved || unresolved);
         tried.receipts = stage.book.receipts();
         let mut endings = self.endings(&disk, &stage.book);
         endings.extend(killed.lock().unwrap().take());

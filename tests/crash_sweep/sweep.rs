@@ -126,7 +126,7 @@ impl Sweep {
             let (base, book) = self.base(policy);
             let disk = base.crash(seed);
             lie(&disk);
-            let mut stage = Stage { disk, policy, shards: self.workload.shards(), book };
+            let mut stage = Stage { disk, policy, shards: self.workload.shards(), book, reopened_at: 0 };
             let tried = block_on(seed, point.run_on(&mut stage));
             noticed += usize::from(!tried.violations.is_empty());
         }
@@ -135,7 +135,13 @@ impl Sweep {
 
     /// The disk that the workload starts from, everything on it durable, and what was answered there.
     fn base(&self, policy: SyncPolicy) -> (SimDisk, Book) {
-        let mut stage = Stage { disk: SimDisk::new(7), policy, shards: self.workload.shards(), book: Book::default() };
+        let mut stage = Stage {
+            disk: SimDisk::new(7),
+            policy,
+            shards: self.workload.shards(),
+            book: Book::default(),
+            reopened_at: 0,
+        };
         block_on(1, self.workload.prepare(&mut stage));
         (stage.disk.crash(7), stage.book)
     }

@@ -27,6 +27,8 @@ pub struct Stage {
     pub policy: SyncPolicy,
     pub shards: u32,
     pub book: Book,
+    /// The call before which the workload opened the directory for the last time.
+    pub reopened_at: u64,
 }
 
 impl Workload {
@@ -70,6 +72,8 @@ impl Workload {
                 stage.batch(&runtime, 3, 100).await;
                 drop(runtime);
                 let runtime = stage.open().await?;
+                // Whoever gets the lock finds that all threads of the one before have ended.
+                stage.reopened_at = stage.disk.calls();
                 stage.batch(&runtime, 3, 0).await;
                 return Some(runtime);
             }
