@@ -195,7 +195,7 @@ impl<M: StateMachine> Runtime<M> {
     ///
     /// # Errors
     /// [`ShutdownError::Unfinished`] after [`Options::shutdown_deadline`]; commands that were on their way are then
-    /// `Unconfirmed`.
+    /// `Unconfirmed`. [`ShutdownError::Ended`]: the runtime had ended before.
     ///
     /// # Cancellation
     /// The shutdown goes on.

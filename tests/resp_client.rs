@@ -100,6 +100,14 @@ fn keys_expire() {
     assert_eq!(ask::<i64>(c, &["TTL", "a"]), -1);
     assert!(ask::<bool>(c, &["EXPIREAT", "a", "33177117420"]));
     assert!(ask::<i64>(c, &["TTL", "a"]) > 1_000_000_000);
+    assert!(ask::<bool>(c, &["PEXPIRE", "a", "50000"]));
+    assert!((40_000..=50_000).contains(&ask::<i64>(c, &["PTTL", "a"])));
+    assert!(ask::<bool>(c, &["EXPIRE", "a", "70"]));
+    assert!((69..=70).contains(&ask::<i64>(c, &["TTL", "a"])));
+    assert_eq!(ask::<String>(c, &["SET", "a", "2", "EX", "90"]), "OK");
+    assert!((89..=90).contains(&ask::<i64>(c, &["TTL", "a"])));
+    assert_eq!(ask::<String>(c, &["SET", "a", "2", "PXAT", "33177117420000"]), "OK");
+    assert!(ask::<i64>(c, &["TTL", "a"]) > 1_000_000_000);
     assert!(ask::<bool>(c, &["EXPIRE", "a", "0"]));
     assert_eq!(ask::<i64>(c, &["TTL", "a"]), -2);
     assert_eq!(ask::<String>(c, &["SET", "a", "1", "EXAT", "1"]), "OK");
@@ -357,10 +365,36 @@ fn what_waits_for_a_slow_peer_is_bounded() {
     for _ in 0..READS {
         assert_eq!(raw.read_bulk().map(|bytes| bytes.len()), Some(VALUE));
     }
+    let peak_kb = peak_kb(&server);
+    assert!(peak_kb < 100 * 1024, "{peak_kb} kB; the replies were {} kB", READS * VALUE / 1024);
+}
+
+/// The most memory that the server has ever taken.
+fn peak_kb(server: &Server) -> usize {
     let status = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let peak_kb: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    assert!(peak_kb < 100 * 1024, "{peak_kb} kB; the replies were {} kB", READS * VALUE / 1024);
+    peak.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Also where the replies are those of writes, whose values are in memory already.
+#[test]
+fn what_writes_return_to_a_slow_peer_is_bounded() {
+    const VALUE: usize = 256 * 1024;
+    const TAKEN: usize = 300;
+    let dir = directory();
+    let server = Server::start(dir.path(), &[]);
+    let mut raw = server.connect();
+    for n in 0..TAKEN {
+        raw.send(request(&[b"SET", format!("k{n}").as_bytes(), &vec![b'x'; VALUE]]));
+        raw.expect("+OK\r\n");
+    }
+    let before_kb = peak_kb(&server);
+    raw.send((0..TAKEN).map(|n| format!("GETDEL k{n}\r\n")).collect::<String>());
+    for _ in 0..TAKEN {
+        assert_eq!(raw.read_bulk().map(|bytes| bytes.len()), Some(VALUE));
+    }
+    let grown_kb = peak_kb(&server) - before_kb;
+    assert!(grown_kb < TAKEN * VALUE / 1024 / 2, "{grown_kb} kB more; the replies were {} kB", TAKEN * VALUE / 1024);
 }
 
 #[test]

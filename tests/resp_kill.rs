@@ -24,7 +24,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use resp::{Raw, Server, directory, request};
 
-const ROUNDS: u32 = 120;
+const ROUNDS: u32 = 140;
 /// Then a new directory and the next policy, so that replay stays short.
 const ROUNDS_A_DIRECTORY: u32 = 8;
 const POLICIES: [&str; 3] = ["always", "interval:5", "never"];

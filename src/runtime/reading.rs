@@ -58,7 +58,8 @@ impl<M: StateMachine> Runtime<M> {
         View::new(self.shared.hasher, seen)
     }
 
-    /// What became of a position, from the watermarks and the manifest's table of epochs.
+    /// What became of a position, from the watermarks and the manifest's table of epochs. A shard that does not exist
+    /// is `Forgotten`.
     ///
     /// # Cancellation
     /// Nothing happens.
@@ -73,8 +74,11 @@ impl<M: StateMachine> Runtime<M> {
     /// Waits until a position is synced: for more than the policy gave. Under `Interval` and `Never` it has the log
     /// synced now.
     ///
+    /// There is no deadline: while a disk stalls this waits. Put a timeout around it where that matters.
+    ///
     /// # Errors
-    /// The position is not part of the log, or nobody is left to sync it.
+    /// [`DurableError::NotExecuted`]: the position is not part of the log. [`DurableError::Stopped`]: nobody is left to
+    /// sync it. [`DurableError::NoSuchShard`].
     ///
     /// # Cancellation
     /// Nothing is undone.

@@ -41,7 +41,10 @@ impl<E> Default for Scratch<E> {
     }
 }
 
-/// See the module. [`StateMachine::apply`](crate::StateMachine::apply) gets one.
+/// What [`StateMachine::apply`](crate::StateMachine::apply) reads and writes: the keys of one shard.
+///
+/// Reads see the shard and the command's own writes. The writes land together when `apply` returns `Ok`, and not at all
+/// if it fails or panics. One command has the shard for itself: nothing changes under it.
 pub struct Txn<'a, E> {
     map: &'a mut Map<E>,
     hasher: &'a KeyHasher,

@@ -33,7 +33,11 @@ pub enum ReadError {
     NoSuchShard(ShardId),
 }
 
-/// See the module.
+/// An unchanging picture of all shards: one published root each, see [`Runtime::view`](crate::Runtime::view).
+///
+/// Reading from it never waits, whatever the shards do meanwhile; it may be shared by threads and cloned for little. It
+/// is not a cut: each root is its shard's own latest. It keeps its roots' memory alive, so take a new one for every
+/// request rather than keeping one.
 #[derive(Debug)]
 pub struct View<E> {
     hasher: KeyHasher,
@@ -113,8 +117,8 @@ impl<E> View<E> {
         Ok(self.root(shard)?.map().iter().map(|entry| (entry.key(), entry.value())))
     }
 
-    /// About `limit` entries of a shard from a place on; 0 is the start. Going on from page to page, also with newer
-    /// views, returns every key at least once that is there the whole time.
+    /// About `limit` entries (at least one) of a shard from a place on; 0 is the start. Going on from page to page, also
+    /// with newer views, returns every key at least once that is there the whole time.
     ///
     /// # Errors
     /// The shard is stale or refused.

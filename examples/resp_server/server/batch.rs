@@ -10,6 +10,8 @@ use std::ops::ControlFlow;
 
 use mainstay::View;
 use mainstay::kv::{self, Command, Entity};
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::WriteHalf;
 use tokio::task::spawn_blocking;
 
 use super::action::{Action, Keyspace, Read, Scan, Shape};
@@ -24,10 +26,16 @@ use super::settings::Shared;
 use super::table;
 use super::wrong::unreadable;
 
+/// From here on replies are sent before more are written or more requests are looked at.
+pub const OUTPUT_BYTES_SOFT: usize = 256 * 1024;
+/// A buffer that has grown beyond this is not kept for the next requests.
+const OUTPUT_BYTES_KEPT: usize = 64 * 1024;
+
 /// See the module.
 pub struct Batch<'a> {
+    socket: WriteHalf<'a>,
     /// Replies in order, up to the first write that was not settled.
-    pub output: Output,
+    output: Output,
     shared: &'a Shared,
     client: Client,
     pending: Pending,
@@ -35,19 +43,34 @@ pub struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub fn new(shared: &'a Shared, client: Client) -> Self {
+    pub fn new(socket: WriteHalf<'a>, shared: &'a Shared, client: Client) -> Self {
         let output = Output::new(Default::default(), shared.settings.reply_bytes_max);
         let pending = Pending::new(output.empty_like());
-        Self { output, shared, client, pending, view: None }
+        Self { socket, output, shared, client, pending, view: None }
     }
 
     pub fn held_bytes(&self) -> usize {
         self.output.len() + self.pending.held_bytes()
     }
 
-    /// The next read takes a new view.
-    pub fn release_view(&mut self) {
+    /// Sends what has been replied. The next read takes a new view.
+    pub async fn send(&mut self) -> ControlFlow<()> {
+        // A slow peer must not keep an old state of the shards alive.
         self.view = None;
+        let output = &mut self.output.buffer;
+        if self.socket.write_all(output).await.is_err() {
+            return ControlFlow::Break(());
+        }
+        output.clear();
+        if output.capacity() > OUTPUT_BYTES_KEPT {
+            *output = Default::default();
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Says that nothing follows, also to a peer that is still sending.
+    pub async fn close(mut self) {
+        let _ = self.socket.shutdown().await;
     }
 
     /// Carries a request out, or puts it off. `Break`: the connection ends after what is in the output.
@@ -85,15 +108,21 @@ impl<'a> Batch<'a> {
         ControlFlow::Continue(())
     }
 
-    /// Has all writes executed and their replies written.
+    /// Has all writes executed and their replies written, or sent if there is much of them.
     pub async fn settle(&mut self) -> ControlFlow<()> {
         if self.pending.is_empty() {
             return ControlFlow::Continue(());
         }
         self.view = None;
-        match self.pending.settle(&self.shared.runtime, &mut self.output).await {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(pending::Unconfirmed) => ControlFlow::Break(()),
+        self.pending.submit(&self.shared.runtime).await;
+        loop {
+            if self.pending.write(&mut self.output, OUTPUT_BYTES_SOFT).is_err() {
+                return ControlFlow::Break(());
+            }
+            if self.pending.is_empty() {
+                return ControlFlow::Continue(());
+            }
+            self.send().await?;
         }
     }
 

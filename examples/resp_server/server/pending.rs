@@ -1,6 +1,6 @@
 //! Writes that were not submitted yet, and the replies that wait behind them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::{Buf, Bytes};
 use mainstay::kv::{Command, Entity, Kv, Reply};
@@ -23,7 +23,9 @@ enum Place {
 /// See the module.
 pub struct Pending {
     commands: Vec<Command>,
-    places: Vec<Place>,
+    places: VecDeque<Place>,
+    /// Of commands that were submitted, with their replies to be written.
+    answers: VecDeque<Answer>,
     /// Replies to reads of other shards, which did not have to wait.
     ready: Output,
     /// Shards of the first `looked_at` commands.
@@ -36,7 +38,14 @@ pub struct Unconfirmed;
 
 impl Pending {
     pub fn new(ready: Output) -> Self {
-        Self { commands: Vec::new(), places: Vec::new(), ready, shards: BTreeSet::new(), looked_at: 0 }
+        Self {
+            commands: Vec::new(),
+            places: VecDeque::new(),
+            answers: VecDeque::new(),
+            ready,
+            shards: BTreeSet::new(),
+            looked_at: 0,
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -51,7 +60,7 @@ impl Pending {
     pub fn push(&mut self, commands: impl IntoIterator<Item = Command>, shape: Shape) {
         let before = self.commands.len();
         self.commands.extend(commands);
-        self.places.push(Place::Awaited { commands: self.commands.len() - before, shape });
+        self.places.push_back(Place::Awaited { commands: self.commands.len() - before, shape });
     }
 
     /// Adds a reply that need not wait.
@@ -59,7 +68,7 @@ impl Pending {
         let before = self.ready.len();
         self.ready.protocol = protocol;
         write(&mut self.ready);
-        self.places.push(Place::Ready(self.ready.len() - before));
+        self.places.push_back(Place::Ready(self.ready.len() - before));
     }
 
     /// Whether a read of these keys has to wait for one of the commands.
@@ -73,20 +82,25 @@ impl Pending {
         keys.iter().any(|key| self.shards.contains(&runtime.shard_of(key)))
     }
 
-    /// Has the commands executed and writes all replies, as far as their outcomes are known.
-    pub async fn settle(&mut self, runtime: &Runtime<Kv>, output: &mut Output) -> Result<(), Unconfirmed> {
+    /// Has the commands executed. Their replies are to be [written](Self::write) before anything else is added.
+    pub async fn submit(&mut self, runtime: &Runtime<Kv>) {
         self.shards.clear();
         self.looked_at = 0;
-        let answers = runtime.submit_many(std::mem::take(&mut self.commands)).await;
-        let mut answers = answers.into_iter();
-        for place in self.places.drain(..) {
+        self.answers.extend(runtime.submit_many(std::mem::take(&mut self.commands)).await);
+    }
+
+    /// Writes replies as far as their outcomes are known, until there are none or the output has so many bytes.
+    pub fn write(&mut self, output: &mut Output, enough_bytes: usize) -> Result<(), Unconfirmed> {
+        while output.len() < enough_bytes
+            && let Some(place) = self.places.pop_front()
+        {
             match place {
                 Place::Ready(bytes) => {
                     output.buffer.extend_from_slice(self.ready.buffer.get(..bytes).unwrap_or_default());
                     self.ready.buffer.advance(bytes);
                 }
                 Place::Awaited { commands, shape } => {
-                    write(answers.by_ref().take(commands), shape, output)?;
+                    write(self.answers.drain(..commands.min(self.answers.len())), shape, output)?;
                 }
             }
         }
