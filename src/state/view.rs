@@ -117,8 +117,8 @@ impl<E> View<E> {
         Ok(self.root(shard)?.map().iter().map(|entry| (entry.key(), entry.value())))
     }
 
-    /// About `limit` entries (at least one) of a shard from a place on; 0 is the start. Going on from page to page, also
-    /// with newer views, returns every key at least once that is there the whole time.
+    /// About `limit` entries (at least one) of a shard from a place on; 0 is the start. Going on from page to page,
+    /// also with newer views, returns every key at least once that is there the whole time.
     ///
     /// # Errors
     /// The shard is stale or refused.
