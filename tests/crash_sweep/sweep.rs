@@ -83,7 +83,9 @@ impl Sweep {
         let (base, book) = self.base(policy);
         // Under load a timer may join two syncs into one, and the workload is not what it is named after; then again.
         let mut dry_runs = (1..=DRY_RUNS).map(|seed| run(self.point(policy, None, seed), &base, &book));
-        let dry = dry_runs.find(|dry| dry.calls > 0).expect("the workload is never what it is named after");
+        let dry = dry_runs.find(|dry| dry.calls > 0);
+        assert!(dry.is_some(), "{:?} {policy:?} is never what it is named after", self.workload);
+        let dry = dry.unwrap();
         println!("{:?} {policy:?}: {} calls", self.workload, dry.calls);
         let points = self.points(policy, dry.calls);
         let next = AtomicUsize::new(0);
