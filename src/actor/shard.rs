@@ -157,8 +157,8 @@ enum Turn {
     Drained,
     /// There is more, for another turn.
     More,
-    /// There is more, and no room in the log.
-    NoRoom,
+    /// There is more, and no room in the log beyond this grant.
+    NoRoom { granted: u64 },
 }
 
 /// The incarnation was revoked while a batch was made.
@@ -180,8 +180,7 @@ impl<M: StateMachine> ShardState<M> {
                 // Other tasks get a turn in between.
                 let _ = self.slot.lane.ring();
             }
-            Turn::NoRoom => {
-                let granted = self.life.room.granted();
+            Turn::NoRoom { granted } => {
                 let _ = self.life.log.push(ToWriter::Wanted { granted });
             }
             Turn::Drained if self.finishing => {
@@ -207,13 +206,15 @@ impl<M: StateMachine> ShardState<M> {
                 turn = Turn::Drained;
                 break;
             };
-            if !self.has_room() {
+            // Looked at once: a grant that came after this look has to wake the shard.
+            let granted = self.life.room.granted();
+            if !self.has_room(granted) {
                 if self.life.room.is_full() {
                     submission.refuse(&self.slot.credits, NotExecuted::StorageFull);
                     continue;
                 }
                 self.put_back(submission);
-                turn = Turn::NoRoom;
+                turn = Turn::NoRoom { granted };
                 break;
             }
             if !batch.fits(&submission, &self.limits) {
@@ -239,8 +240,8 @@ impl<M: StateMachine> ShardState<M> {
     }
 
     /// Could the largest batch still be handed over?
-    fn has_room(&self) -> bool {
-        self.life.room.granted().saturating_sub(self.handed) >= self.limits.batch_bytes_max
+    fn has_room(&self, granted: u64) -> bool {
+        granted.saturating_sub(self.handed) >= self.limits.batch_bytes_max
     }
 
     fn new_batch(&self) -> NewBatch<M> {

@@ -172,7 +172,7 @@ impl Lives {
         }
         self.deaths.push_back(now_ms);
         self.phase = Phase::Pausing;
-        let doubled = self.budget.pause_ms.saturating_mul(1u64.checked_shl(recent).unwrap_or(0));
+        let doubled = self.budget.pause_ms.saturating_mul(1u64.checked_shl(recent).unwrap_or(u64::MAX));
         let pause_ms = doubled.min(self.budget.pause_max_ms);
         effects.push(Effect::Pause(self.incarnation, pause_ms));
     }
