@@ -309,6 +309,15 @@ async fn every_flipped_byte_of_the_manifest_is_a_typed_error() {
             assert_eq!(before, sim.files());
         }
     }
+    for lost in [1, 64 * 1024, 2 * 1024 * 1024] {
+        let sim = base.after_kill();
+        let bytes = sim.read(&generation).unwrap();
+        sim.put(&generation, &bytes[..bytes.len() - lost]);
+        let before = sim.files();
+        let error = Runtime::open_on(sim.clone(), Counters, options(1)).await.unwrap_err();
+        assert!(matches!(error, OpenError::Manifest(ManifestError::Damaged { .. })), "{error:?}");
+        assert_eq!(before, sim.files());
+    }
     for path in [&current, &generation] {
         let sim = base.after_kill();
         sim.erase(path).unwrap();
@@ -355,6 +364,7 @@ async fn a_file_cut_to_70_percent_is_a_valid_prefix() {
     assert_eq!(refusal(&runtime), None);
     let commands = runtime.recovery().shards[0].commands;
     assert!(commands > 0 && commands < 30, "{commands}");
+    assert!(runtime.recovery().shards[0].torn_bytes > 0, "what is gone is told of");
     for n in 1..=30u64 {
         let there = runtime.latest().get(format!("{n}").as_bytes()).unwrap().is_some();
         assert_eq!(there, n <= commands);

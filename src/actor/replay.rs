@@ -39,7 +39,7 @@ pub struct ShardRecovery {
     pub commands: u64,
     /// Bytes of log that were read.
     pub bytes: u64,
-    /// Bytes behind the log's end that a crash has torn, left in place.
+    /// Bytes behind the log's end that a crash has torn, left in place, or that the file has lost.
     pub torn_bytes: u64,
     /// Commands that were left out because they cannot be replayed, see [`Poison::Skip`](crate::Poison::Skip).
     pub poison_skipped: u64,

@@ -20,7 +20,7 @@ use super::slot::{Entity, Life, Slot};
 use crate::config::Options;
 use crate::error::NotExecuted;
 use crate::machine::StateMachine;
-use crate::model::{Edit, EditOutcome, Epoch, Incarnation, Position, ShardId};
+use crate::model::{Edit, EditOutcome, Epoch, Incarnation, Position, ShardId, Tail};
 use crate::protocol::restart::{Effect, Event, Lives};
 use crate::protocol::shutdown;
 use crate::state::{Bury, KeyHasher, Root};
@@ -72,6 +72,9 @@ pub(crate) struct SupervisorState<M: StateMachine> {
     core: Lives,
     pair: Option<Pair>,
     replayed: Option<Box<Replayed<Entity<M>>>>,
+    /// Where the log ends, as it was last read, or as a failed sync left it. No later recovery may choose another end
+    /// before an edit has moved the log on: what was published and confirmed lies in front of this one.
+    known_end: Option<Tail>,
     finishing: bool,
 }
 
@@ -115,6 +118,7 @@ impl<M: StateMachine> Actor for ShardSupervisor<M> {
             root,
             myself,
             pair: None,
+            known_end: replayed.tail,
             replayed: Some(Box::new(replayed)),
             finishing: false,
         })
@@ -199,13 +203,13 @@ impl<M: StateMachine> SupervisorState<M> {
         match effect {
             Effect::Revoke(incarnation) => self.revoke(incarnation),
             Effect::Pause(incarnation, pause_ms) => {
-                self.slot.counters.restarts.add(1);
                 let pause = std::time::Duration::from_millis(pause_ms);
                 self.myself.send_after(pause, move || SupervisorMessage::PauseOver(incarnation));
             }
             Effect::Recover(incarnation) => self.recover(incarnation),
             Effect::Start(incarnation) => {
                 if let Some(life) = self.begin_life(incarnation) {
+                    self.slot.counters.restarts.add(1);
                     self.start(life, true).await;
                     if self.finishing {
                         self.finish().await;
@@ -217,6 +221,10 @@ impl<M: StateMachine> SupervisorState<M> {
                 if let Some(life) = self.begin_life(incarnation) {
                     life.revoke(self.slot.shard);
                 }
+            }
+            Effect::Refuse => {
+                self.slot.close_gate(NotExecuted::Fenced);
+                self.slot.refuse_waiting();
             }
             Effect::Fence(why) => {
                 tracing::error!(shard = self.slot.shard.0, ?why, "the shard is fenced");
@@ -230,6 +238,8 @@ impl<M: StateMachine> SupervisorState<M> {
         let life = Arc::clone(&self.slot.life());
         if life.incarnation == incarnation {
             life.revoke(self.slot.shard);
+            // Taken once: what a thread of it learns later is about a file whose end is chosen by then.
+            self.known_end = life.failed_tail.lock().take().or(self.known_end);
             self.slot.changed.notify_waiters();
         }
         if let Some(pair) = self.pair.take() {
@@ -241,7 +251,7 @@ impl<M: StateMachine> SupervisorState<M> {
     /// Reads the log on a thread of its own.
     fn recover(&self, incarnation: Incarnation) {
         let (commons, shard) = (Arc::clone(&self.commons), self.slot.shard);
-        let known_end = *self.slot.failed_tail.lock();
+        let known_end = self.known_end;
         let myself = self.myself.clone();
         let dir = commons.layout.shard(shard);
         let failed = move |source| LogError::from(DiskError { operation: "recover", path: dir.clone(), source });
@@ -275,6 +285,7 @@ impl<M: StateMachine> SupervisorState<M> {
         let event = match recovered {
             Ok(replayed) => {
                 if self.remember_poison(&replayed.skipped).await {
+                    self.known_end = replayed.tail;
                     self.replayed = Some(replayed);
                     Event::Recovered(incarnation)
                 } else {

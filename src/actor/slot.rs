@@ -86,6 +86,8 @@ pub(crate) struct Life<M: StateMachine> {
     pub(crate) tenure: Tenure<Vec<Applied<M>>>,
     pub(crate) room: Room,
     pub(crate) log: Lane<ToWriter<M>>,
+    /// Durable end of a file whose sync failed, until an edit says where the log goes on.
+    pub(crate) failed_tail: Mutex<Option<Tail>>,
 }
 
 /// See the module.
@@ -99,8 +101,6 @@ pub(crate) struct Slot<M: StateMachine> {
     pub(crate) counters: Counters,
     life: ArcSwap<Life<M>>,
     gate: Mutex<Option<NotExecuted>>,
-    /// Durable end of a file whose write or sync failed, until an edit says where the log goes on.
-    pub(crate) failed_tail: Mutex<Option<Tail>>,
     /// Commands that were answered before they were durable, and lost.
     pub(crate) lost: Mutex<Vec<LostRange>>,
 }
@@ -139,6 +139,7 @@ impl<M: StateMachine> Life<M> {
             tenure: Tenure::new(first),
             room: Room::new(),
             log: Lane::new(),
+            failed_tail: Mutex::new(None),
         }
     }
 
@@ -173,7 +174,6 @@ impl<M: StateMachine> Slot<M> {
             counters: Counters::default(),
             life: ArcSwap::from_pointee(life),
             gate: Mutex::new(None),
-            failed_tail: Mutex::new(None),
             lost: Mutex::new(Vec::new()),
         }
     }

@@ -246,6 +246,9 @@ impl<M: StateMachine> WriterState<M> {
             Action::Sync => {
                 let synced = mutants::sync(|| self.files.sync());
                 self.slot.counters.syncs.add(1);
+                if synced.is_err() {
+                    *self.life.failed_tail.lock() = self.files.durable_tail();
+                }
                 self.done(synced);
             }
             Action::Rewrite { durable_end } => {
@@ -267,7 +270,6 @@ impl<M: StateMachine> WriterState<M> {
         if let Err(error) = &result {
             let shard = self.slot.shard.0;
             tracing::error!(shard, %error, "the log's file failed; its frames move to another");
-            *self.slot.failed_tail.lock() = self.files.durable_tail();
         }
         self.core.on_done(result.is_ok());
         self.raise_durable();
@@ -306,7 +308,7 @@ impl<M: StateMachine> WriterState<M> {
         {
             self.slot.counters.moves.add(1);
             self.files.moved();
-            *self.slot.failed_tail.lock() = None;
+            *self.life.failed_tail.lock() = None;
         }
         self.core.on_edit(outcome);
         self.raise_durable();

@@ -13,6 +13,8 @@
 //!   promises;
 //! - after a failed write or sync no frame goes to that file again: the frames since the last good sync are written
 //!   once more, to a fresh file, and one edit moves the log there;
+//! - a failed sync is never tried again; after a failed write what went before it is synced, once, so that whatever
+//!   becomes of the move, nothing is given up that the disk has taken;
 //! - if that fails too, an edit seals the log at its durable end; until that is certain nobody is told "not executed";
 //! - nothing is written before the edit that begins the writer's life.
 
@@ -95,6 +97,10 @@ pub struct Commit {
     consumed: u64,
 
     written: Lsn,
+    /// What was written without an error; less than `written` only between a failed write and the end of its move.
+    intact: Lsn,
+    /// Bytes of the frame whose write failed.
+    broken: u64,
     durable: Lsn,
     /// The durable end that the last frame speaks of.
     noted: Lsn,
@@ -125,6 +131,8 @@ impl Commit {
             kept: 0,
             consumed: 0,
             written: end,
+            intact: end,
+            broken: 0,
             durable: end,
             noted: end,
             written_ms: 0,
@@ -157,6 +165,7 @@ impl Commit {
                 Step::Open(fresh, Opening::Move) | Step::Rewrite(fresh) | Step::Move(fresh) => {
                     (self.capacity(fresh), self.kept)
                 }
+                _ if self.broken > 0 => (0, self.kept),
                 _ => (self.room, 0),
             },
             _ => (self.room, 0),
@@ -234,11 +243,15 @@ impl Commit {
             }
             (Step::Open(fresh, Opening::Move), true) => Phase::Next(Step::Rewrite(fresh)),
             (Step::Write { batches, bytes, .. }, true) => self.after_write(batches, bytes),
+            (Step::Write { bytes, .. }, false) => {
+                self.broken = bytes;
+                if self.durable < self.intact { Phase::Next(Step::Sync) } else { Phase::Failed }
+            }
             (Step::Sync, true) => self.after_sync(),
             (Step::Rewrite(fresh), true) => Phase::Next(Step::Move(fresh)),
             // No frame of this life exists, so nothing of it can be found again.
             (Step::Open(_, Opening::Begin), false) => Phase::Stopping(Stop::Sealed),
-            (Step::Open(_, Opening::Roll) | Step::Write { .. } | Step::Sync, false) => Phase::Failed,
+            (Step::Open(_, Opening::Roll) | Step::Sync, false) => Phase::Failed,
             (Step::Open(_, Opening::Move) | Step::Rewrite(_), false) => Phase::Next(Step::Seal),
             (Step::Begin(_) | Step::Move(_) | Step::Seal | Step::Close, _) => self.phase,
         };
@@ -313,6 +326,7 @@ impl Commit {
 
     fn after_write(&mut self, batches: usize, bytes: u64) -> Phase {
         self.room = self.room.saturating_sub(bytes);
+        self.intact = self.written;
         self.written_ms = self.now_ms;
         match self.policy {
             SyncPolicy::Always => return Phase::Next(Step::Sync),
@@ -328,16 +342,19 @@ impl Commit {
     }
 
     fn after_sync(&mut self) -> Phase {
-        self.durable = self.written;
-        (self.kept, self.sync_due_ms) = (0, None);
+        self.durable = self.intact;
+        (self.kept, self.sync_due_ms) = (self.broken, None);
+        if self.broken > 0 {
+            return Phase::Failed;
+        }
         if self.policy == SyncPolicy::Always { Phase::Completing } else { Phase::Ready }
     }
 
     fn after_move(&mut self, fresh: Fresh) -> Phase {
         self.room = self.capacity(fresh).saturating_sub(self.kept);
         self.noted = self.durable;
-        self.durable = self.written;
-        (self.kept, self.sync_due_ms) = (0, None);
+        (self.durable, self.intact) = (self.written, self.written);
+        (self.kept, self.broken, self.sync_due_ms) = (0, 0, None);
         Phase::Completing
     }
 

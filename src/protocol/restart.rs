@@ -5,19 +5,23 @@
 //! Serving ---------> revoke, pause --------------> recover ----------> start, Serving
 //!             |                                       | refused
 //!             |                                     fence
-//!             |                 recovered
-//!             +-- over budget, recover --> show, fence
+//!             |                         recovered
+//!             +-- over budget, refuse, recover --> show, fence
 //! ```
 //! Invariants:
 //! - an incarnation is revoked before the log's end is chosen anew, and nothing is waited for: a thread of it that sits
 //!   in the kernel is left behind;
 //! - a death notice of an older incarnation changes nothing;
 //! - at most [`Budget::restarts`] deaths within [`Budget::within_ms`] are answered with a new life; then the shard is
-//!   fenced, for good. Its log is read once more for that, so that readers find all that was answered.
+//!   fenced, for good. Writes are refused at once; the log is read once more, so that readers find all that was
+//!   answered, and a few times if that fails.
 
 use std::collections::VecDeque;
 
 use crate::model::Incarnation;
+
+/// How often a shard over budget has its log read for the readers, at most.
+pub const LAST_READS: u32 = 3;
 
 /// How often a shard may die.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +76,9 @@ pub enum Effect {
     Recover(Incarnation),
     /// Start the actors of this life, with what was recovered.
     Start(Incarnation),
-    /// Refuse writes from now on; reads of the published root go on.
+    /// Refuse writes from now on, and whatever waits; readers may still wait for what is to be shown.
+    Refuse,
+    /// Nothing will change any more; reads of the published root go on.
     Fence(Fenced),
     /// Publish what was recovered for this life, which nobody starts: the shard is about to be fenced.
     Show(Incarnation),
@@ -83,8 +89,10 @@ enum Phase {
     Serving,
     Pausing,
     Recovering,
-    /// Over budget: recovering for the readers, before the fence.
-    Last,
+    /// Over budget: recovering for the readers, before the fence; so many attempts are left after this one.
+    Last(u32),
+    /// The pause before another of those attempts.
+    LastPause(u32),
     Fenced,
     Stopped,
 }
@@ -120,7 +128,15 @@ impl Lives {
     /// Takes an event and adds what to do, in order.
     pub fn on_event(&mut self, event: Event, effects: &mut Vec<Effect>) {
         match (event, self.phase) {
-            (Event::Died { incarnation, .. } | Event::Refused(incarnation), Phase::Last)
+            (Event::Died { incarnation, .. }, Phase::Last(left)) if incarnation == self.incarnation && left > 0 => {
+                self.phase = Phase::LastPause(left - 1);
+                effects.push(Effect::Pause(incarnation, self.budget.pause_max_ms));
+            }
+            (Event::PauseOver(incarnation), Phase::LastPause(left)) if incarnation == self.incarnation => {
+                self.phase = Phase::Last(left);
+                effects.push(Effect::Recover(incarnation));
+            }
+            (Event::Died { incarnation, .. } | Event::Refused(incarnation), Phase::Last(_))
                 if incarnation == self.incarnation =>
             {
                 self.fence(Fenced::OverBudget, effects);
@@ -139,7 +155,7 @@ impl Lives {
                 self.phase = Phase::Serving;
                 effects.push(Effect::Start(incarnation));
             }
-            (Event::Recovered(incarnation), Phase::Last) if incarnation == self.incarnation => {
+            (Event::Recovered(incarnation), Phase::Last(_)) if incarnation == self.incarnation => {
                 effects.push(Effect::Show(incarnation));
                 self.fence(Fenced::OverBudget, effects);
             }
@@ -148,7 +164,7 @@ impl Lives {
             }
             (Event::Stop, phase) => {
                 self.phase = Phase::Stopped;
-                if matches!(phase, Phase::Serving | Phase::Recovering | Phase::Pausing | Phase::Last) {
+                if !matches!(phase, Phase::Fenced | Phase::Stopped) {
                     effects.push(Effect::Revoke(self.incarnation));
                 }
             }
@@ -167,8 +183,9 @@ impl Lives {
         let recent = self.deaths.len() as u32;
         self.incarnation = self.incarnation.next();
         if recent >= self.budget.restarts {
-            self.phase = Phase::Last;
-            return effects.push(Effect::Recover(self.incarnation));
+            self.phase = Phase::Last(LAST_READS - 1);
+            effects.extend([Effect::Refuse, Effect::Recover(self.incarnation)]);
+            return;
         }
         self.deaths.push_back(now_ms);
         self.phase = Phase::Pausing;

@@ -125,7 +125,11 @@ fn refuse_unknown_files(
 ) -> Result<(), LogError> {
     for segment in unknown_files(disk, layout, record, shard)? {
         let path = layout.segment(shard, segment);
-        let file = disk.open(&path).context("open", &path)?;
+        let file = match disk.open(&path) {
+            // A preparer of an earlier life has removed the spare that it could not register.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other.context("open", &path)?,
+        };
         let mut header = [0; HEADER_BYTES];
         file.read_at(&mut header, 0).context("read", &path)?;
         if segment >= record.next_segment && !all_zero(&header) {

@@ -137,6 +137,10 @@ pub fn open(disk: &Arc<dyn Disk>, layout: &Layout) -> Result<Opened, ManifestErr
     let bytes = read_all(file.as_ref(), &path)?;
     let content = trim_zeroes(&bytes);
     let mut replay = Replay::start(content, generation, &path)?;
+    // It had this length before CURRENT named it; where edits were cut off nothing says that there were any.
+    if (bytes.len() as u64) < replay.edits_from as u64 + EDITS_BYTES {
+        return Err(damaged(&path, bytes.len(), "the file is shorter than it was made"));
+    }
     while replay.edit(content, &path)? {}
     let log = ManifestLog {
         disk: Arc::clone(disk),

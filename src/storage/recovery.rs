@@ -33,13 +33,15 @@ pub struct Recovered {
     pub commands: u64,
     /// Bytes of frames, headers included.
     pub bytes: u64,
-    /// Bytes behind the end that a crash has torn, left in place.
+    /// Bytes behind the end that a crash has torn, left in place, or that the file has lost.
     pub torn_bytes: u64,
 }
 
 /// Reads a shard's log and hands every batch to `visit`, in order.
 ///
-/// `known_end` is the durable end of a file whose last sync failed within this process: nothing behind it is believed.
+/// `known_end` is an end that this process has already chosen, because a sync of that file has failed or because what
+/// lies in front of it was published: unless an edit has moved the log on since, it ends exactly there again, whatever
+/// a thread that woke late has written behind it.
 ///
 /// # Errors
 /// [`LogError`], also from `visit`. Nothing was changed.
@@ -139,6 +141,10 @@ impl<'a> Reader<'a> {
             self_valid_frames(&self.bytes, start, &self.link.header.salt).any(|header| header.durable_end > self.next);
         if says_durable {
             return Err(self.damaged("a later frame says that this point was durable"));
+        }
+        if (self.bytes.len() as u64) < self.link.bytes {
+            // No crash shortens a file: what is gone is at least told of.
+            return Ok(self.link.bytes - self.offset);
         }
         let rest = self.bytes.get(start..).unwrap_or_default();
         Ok(rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1))

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use mainstay::model::Incarnation;
-use mainstay::protocol::restart::{Budget, Effect, Event, Fenced, Lives};
+use mainstay::protocol::restart::{Budget, Effect, Event, Fenced, LAST_READS, Lives};
 
 use crate::dfs::{Model, explore};
 
@@ -38,6 +38,8 @@ struct Shard {
     late: Option<Effect>,
     deaths_ms: Vec<u64>,
     over_budget: bool,
+    refuses: bool,
+    last_reads: u32,
     shown: Option<Incarnation>,
     fenced: Option<Fenced>,
     stopped: bool,
@@ -67,6 +69,8 @@ impl Shard {
             late: None,
             deaths_ms: Vec::new(),
             over_budget: false,
+            refuses: false,
+            last_reads: 0,
             shown: None,
             fenced: None,
             stopped: false,
@@ -117,6 +121,11 @@ impl Shard {
                 assert!(self.alive().iter().all(|alive| *alive == life), "revokes another life");
                 self.revoked.insert(life);
             }
+            Effect::Pause(life, pause_ms) if self.over_budget => {
+                assert!(self.recovering.remove(&life), "a pause before the first read");
+                assert_eq!(pause_ms, 15, "the longest pause");
+                self.paused.insert(life);
+            }
             Effect::Pause(life, pause_ms) => {
                 let before = self.deaths_ms.len() as u32 - 1;
                 assert_eq!(pause_ms, (10 << before).min(15), "the pause doubles up to a limit");
@@ -125,6 +134,15 @@ impl Shard {
             Effect::Recover(life) => {
                 assert_eq!(self.alive(), [], "the log's end is chosen while a life may change it");
                 assert!(self.recovering.insert(life), "a life is recovered for once");
+                if self.over_budget {
+                    assert!(self.refuses, "the last read, and writes are still taken");
+                    self.last_reads += 1;
+                    assert!(self.last_reads <= LAST_READS, "one read too many");
+                }
+            }
+            Effect::Refuse => {
+                assert_eq!(self.alive(), [], "refused while a life serves");
+                self.refuses = true;
             }
             Effect::Start(life) => {
                 assert_eq!(self.alive(), [], "two lives at once");

@@ -12,6 +12,7 @@ mod book;
 mod ledger;
 
 mod deaths;
+mod ends;
 mod manifest;
 mod moves;
 mod policies;

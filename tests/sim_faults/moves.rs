@@ -10,6 +10,7 @@ use crate::book::Ending;
 use crate::scene::{SEEDS, Scene, check, fail_first, is_log, is_manifest, open, options, until, writes_after};
 
 const NEVER: SyncPolicy = SyncPolicy::Never;
+const RARELY: SyncPolicy = SyncPolicy::Interval(Duration::from_secs(3600));
 
 /// One failing call on the file that is written; everybody gets a receipt all the same. Returns the failed file's calls
 /// from there on.
@@ -29,7 +30,10 @@ async fn move_after(policy: SyncPolicy, operation: Operation) {
     let mut lsns: Vec<_> = scene.book.records().iter().map(|r| r.given().unwrap().1.lsn.0).collect();
     lsns.sort_unstable();
     assert_eq!(lsns, (1..=11).collect::<Vec<_>>());
-    assert_eq!(writes_after(&scene.disk, &active, operation, from), []);
+    // After a failed write what went before it is synced, once. After a failed sync there is nothing.
+    let after: Vec<_> = writes_after(&scene.disk, &active, operation, from).iter().map(|call| call.operation).collect();
+    let has_unsynced = policy != SyncPolicy::Always && operation == Operation::Write;
+    assert_eq!(after, [Operation::Sync].repeat(usize::from(has_unsynced)));
     let stats = scene.stats(0);
     assert_eq!((stats.moves, stats.restarts, stats.lost.len()), (1, 0, 0));
     assert_ne!(scene.active(0), active);
@@ -44,6 +48,7 @@ async fn move_after(policy: SyncPolicy, operation: Operation) {
 async fn a_failed_sync_moves_the_frames_and_nobody_notices() {
     move_after(SyncPolicy::Always, Operation::Sync).await;
     move_after(NEVER, Operation::Sync).await;
+    move_after(RARELY, Operation::Sync).await;
 }
 
 /// Guards F11: half a frame is in the file, and nothing ever follows it.
@@ -51,6 +56,7 @@ async fn a_failed_sync_moves_the_frames_and_nobody_notices() {
 async fn a_failed_write_moves_the_frames_and_nobody_notices() {
     move_after(SyncPolicy::Always, Operation::Write).await;
     move_after(NEVER, Operation::Write).await;
+    move_after(RARELY, Operation::Write).await;
 }
 
 /// A sync fails (with `kind`), and so does the header of the file that its frames should move to.

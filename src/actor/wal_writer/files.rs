@@ -116,9 +116,11 @@ impl Files {
     pub(super) fn sync(&mut self) -> Result<(), DiskError> {
         if let Some(active) = &self.active {
             active.sync()?;
-            self.durable = Some(active.tail());
+            let tail = active.tail();
+            self.durable = Some(tail);
+            // A frame whose write has failed is not in it.
+            self.kept.retain(|frame| frame.end() > tail.end);
         }
-        self.kept.clear();
         Ok(())
     }
 

@@ -109,7 +109,7 @@ pub enum Action {
         /// For the frame's header.
         durable_end: Lsn,
     },
-    /// Sync the file. The frames since the last sync need not be kept any longer.
+    /// Sync the file. The frames that were written to it need not be kept any longer.
     Sync,
     /// Publish, raise the watermark, answer.
     Complete(Completion),

@@ -98,6 +98,28 @@ fn a_failed_sync_moves_the_frames() {
     assert_eq!(core.next(), complete(6, Durability::Durable));
 }
 
+/// What the disk has taken is not given up because the frame behind it was refused.
+#[test]
+fn a_failed_write_syncs_what_went_before_it() {
+    let mut core = begun(SyncPolicy::Never);
+    hand(&mut core, 6, 20);
+    core.next();
+    core.on_done(true);
+    assert_eq!(core.next(), complete(6, Durability::Written));
+    hand(&mut core, 9, 50);
+    assert_eq!(core.next(), write(1, 5));
+    core.on_done(false);
+    let failed = core.granted();
+    assert_eq!(core.next(), Some(Action::Sync));
+    assert_eq!((core.durable(), core.granted()), (START, failed));
+    core.on_done(true);
+    assert_eq!((core.durable(), core.kept), (Lsn(6), 60));
+    assert_eq!(core.next(), Some(Action::Open(SegmentSeq(2), Opening::Move)));
+    core.on_done(false);
+    assert_eq!(core.next(), Some(Action::Prepare));
+    assert_eq!(core.next(), Some(Action::Seal));
+}
+
 #[test]
 fn a_move_that_fails_seals() {
     for (outcome, stop) in [

@@ -40,7 +40,7 @@ fn the_pause_doubles_and_the_budget_ends() {
     }
     let last = lives.incarnation();
     let next = last.next();
-    assert_eq!(die(&mut lives, 3), [Effect::Revoke(last), Effect::Recover(next)]);
+    assert_eq!(die(&mut lives, 3), [Effect::Revoke(last), Effect::Refuse, Effect::Recover(next)]);
     let fence = Effect::Fence(Fenced::OverBudget);
     assert_eq!(feed(&mut lives, Event::Recovered(next)), [Effect::Show(next), fence]);
     assert!(!lives.is_serving());
@@ -49,9 +49,18 @@ fn the_pause_doubles_and_the_budget_ends() {
 #[test]
 fn a_log_that_cannot_be_read_for_the_last_time_fences_all_the_same() {
     let next = Incarnation(2);
-    for event in [Event::Refused(next), Event::Died { incarnation: next, now_ms: 1 }] {
+    for reads_that_fail in [0, LAST_READS - 1] {
         let mut lives = Lives::new(Budget { restarts: 0, ..BUDGET }, Incarnation(1));
         assert_eq!(die(&mut lives, 0).last(), Some(&Effect::Recover(next)));
+        for _ in 0..reads_that_fail {
+            assert_eq!(die(&mut lives, 1), [Effect::Pause(next, 25)]);
+            assert_eq!(die(&mut lives, 1), []);
+            assert_eq!(feed(&mut lives, Event::PauseOver(next)), [Effect::Recover(next)]);
+        }
+        let event = match reads_that_fail {
+            0 => Event::Refused(next),
+            _ => Event::Died { incarnation: next, now_ms: 1 },
+        };
         assert_eq!(feed(&mut lives, event), [Effect::Fence(Fenced::OverBudget)]);
         assert_eq!(feed(&mut lives, event), []);
     }

@@ -17,12 +17,23 @@ struct Frame {
     bytes: u64,
 }
 
+/// What must not be done to a file any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Failed {
+    #[default]
+    No,
+    /// It takes no frame; what went before may be synced, once.
+    Write,
+    ForGood,
+}
+
 #[derive(Clone, Debug, Default)]
 struct File {
     opened: Option<Opening>,
     frames: Vec<Frame>,
     synced: usize,
-    failed: bool,
+    sync_failed: bool,
+    failed: Failed,
 }
 
 #[derive(Clone, Debug)]
@@ -68,7 +79,13 @@ impl Files {
 
     /// Has the file failed that is written?
     pub fn has_failed(&self) -> bool {
-        self.active.and_then(|active| self.files.get(&active)).is_some_and(|file| file.failed)
+        self.active.and_then(|active| self.files.get(&active)).is_some_and(|file| file.failed != Failed::No)
+    }
+
+    /// Is whatever is intact in the file that is written synced, unless a sync has failed?
+    pub fn keeps_what_is_intact(&self) -> bool {
+        let active = self.active.and_then(|active| self.files.get(&active));
+        active.is_none_or(|file| file.sync_failed || file.synced == file.frames.len())
     }
 
     /// Registers a spare.
@@ -93,13 +110,13 @@ impl Files {
     pub fn open(&mut self, segment: SegmentSeq, opening: Opening, ok: bool) {
         let file = self.file(Some(segment));
         assert_eq!(file.opened.replace(opening), None, "a spare is opened once");
-        file.failed = !ok;
+        file.failed = if ok { Failed::No } else { Failed::ForGood };
         match opening {
             Opening::Begin => assert_eq!(self.begun, Some(segment), "opened before it counts"),
             Opening::Roll => {
                 assert!(self.kept.is_empty(), "rolls before everything is synced");
                 let active = self.active;
-                assert!(!self.file(active).failed, "rolls away from a file that has failed");
+                assert_eq!(self.file(active).failed, Failed::No, "rolls away from a file that has failed");
             }
             Opening::Move => {}
         }
@@ -113,12 +130,13 @@ impl Files {
     pub fn write(&mut self, end: Lsn, bytes: u64, ok: bool) {
         let active = self.active;
         let file = self.file(active);
-        assert!(!file.failed, "writes to a file that has failed");
+        assert_eq!(file.failed, Failed::No, "writes to a file that has failed");
         let used: u64 = file.frames.iter().map(|frame| frame.bytes).sum();
         assert!(used + bytes <= SEGMENT_BYTES - LIMITS.segment_overhead, "writes past the end");
         let frame = Frame { end, bytes };
         // What a failed write leaves behind nobody may rely on.
-        (file.failed, self.written) = (!ok, end);
+        file.failed = if ok { Failed::No } else { Failed::Write };
+        self.written = end;
         if ok {
             self.file(active).frames.push(frame);
         }
@@ -127,13 +145,18 @@ impl Files {
 
     pub fn sync(&mut self, ok: bool) {
         let active = self.active;
+        let durable = self.durable;
         let file = self.file(active);
-        assert!(!file.failed, "syncs a file that has failed");
-        file.failed = !ok;
+        assert_ne!(file.failed, Failed::ForGood, "syncs a file that has failed");
+        file.sync_failed |= !ok;
+        if !ok || file.failed == Failed::Write {
+            file.failed = Failed::ForGood;
+        }
         if ok {
             file.synced = file.frames.len();
-            self.durable = self.written;
-            self.kept.clear();
+            let intact = file.frames.last().map_or(durable, |frame| frame.end);
+            self.durable = self.durable.max(intact);
+            self.kept.retain(|frame| frame.end > intact);
         }
     }
 
@@ -142,8 +165,9 @@ impl Files {
         let bytes: u64 = kept.iter().map(|frame| frame.bytes).sum();
         assert!(bytes <= SEGMENT_BYTES - LIMITS.segment_overhead, "what is kept does not fit");
         let file = self.file(moving);
-        assert!(file.frames.is_empty() && !file.failed, "rewrites to a used file");
-        (file.frames, file.failed) = (kept, !ok);
+        assert!(file.frames.is_empty() && file.failed == Failed::No, "rewrites to a used file");
+        file.failed = if ok { Failed::No } else { Failed::ForGood };
+        file.frames = kept;
         if ok {
             file.synced = file.frames.len();
         }

@@ -186,6 +186,7 @@ impl Writer {
             Action::Move(segment) => Doing::Move(segment),
             Action::Seal => {
                 assert!(self.move_failed || !self.preparing, "gives up while a spare is made");
+                assert!(self.files.keeps_what_is_intact(), "gives up what the disk may have taken");
                 Doing::Seal
             }
             Action::Close => Doing::Close,

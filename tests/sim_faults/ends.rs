@@ -1,0 +1,97 @@
+//! Where the log ends after a failure or a death: what an earlier recovery has shown, and what the disk has taken, is
+//! never cut off again.
+
+use std::time::Duration;
+
+use mainstay::sim::{Call, FaultKind, Operation, SimDisk};
+use mainstay::{Outcome, Position, ShardId, SyncPolicy};
+use tokio::time::timeout;
+
+use crate::scene::{Scene, fail_first, is_log, options, until};
+
+const RARELY: SyncPolicy = SyncPolicy::Interval(Duration::from_secs(3600));
+
+/// From now on no file of the log can be made.
+fn make_no_spares(disk: &SimDisk) {
+    let refused = |call: &Call| is_log(&call.path) && call.operation == Operation::Create;
+    disk.fail_when(move |call| refused(call).then_some(FaultKind::ErrorOnce));
+}
+
+/// Guards F4, F24: a sync fails after the pair that has called it was replaced. What the next life has read, shown and
+/// confirmed stays, however often the pair dies before it can begin a file of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_fails_late_takes_nothing_back() {
+    for policy in [RARELY, SyncPolicy::Never] {
+        let mut scene = Scene::open(options(policy, 1)).await;
+        scene.write_many("a", 5).await;
+        let last = scene.write("a").await;
+        scene.settle().await;
+        let active = scene.active(0);
+        let (stalls, fails) = (active.clone(), active);
+        fail_first(&scene.disk, FaultKind::ErrorOnce, move |call| {
+            call.path == fails && call.operation == Operation::Sync
+        });
+        let mut armed = true;
+        let stall = scene.disk.stall(move |call| {
+            let hit = armed && call.path == stalls && call.operation == Operation::Sync;
+            armed &= !hit;
+            hit
+        });
+        let (runtime, position) = (scene.runtime.clone(), last.position);
+        let durable = tokio::spawn(async move { runtime.durable(ShardId(0), position).await });
+        until("the sync hangs", || stall.waiting() > 0).await;
+        make_no_spares(&scene.disk);
+
+        scene.kill_and_wait("0/shard").await;
+        timeout(Duration::from_secs(10), durable).await.unwrap().unwrap().unwrap();
+        scene.book.promise(&scene.runtime, ShardId(0), position);
+        stall.release();
+        // The old thread learns of the failure in the meantime.
+        for _ in 0..10 {
+            scene.kill_and_wait("0/wal_writer").await;
+            let view = scene.runtime.view().await;
+            assert_eq!(view.get(b"a").unwrap().unwrap().fold, last.reply, "{policy:?}");
+            assert_eq!(scene.stats(0).lost, []);
+            assert_eq!(scene.runtime.outcome(ShardId(0), position).await, Outcome::Durable);
+        }
+        scene.disk.disarm();
+        scene.write_at_last("b").await;
+        scene.check_after_crashes().await;
+        scene.check_after_kill().await;
+    }
+}
+
+/// Guards F5, F11: a write fails, and there is no other file: the log is sealed behind the frames that are intact, and
+/// only the command whose frame was refused is not executed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seal_after_a_failed_write_gives_up_nothing_that_is_intact() {
+    for policy in [RARELY, SyncPolicy::Never] {
+        let mut scene = Scene::open(options(policy, 1)).await;
+        scene.write_many("a", 5).await;
+        scene.settle().await;
+        let active = scene.active(0);
+        // Neither the spare that is there nor another one.
+        make_no_spares(&scene.disk);
+        let (failing, fresh) = (active.clone(), active);
+        fail_first(&scene.disk, FaultKind::ErrorOnce, move |call| {
+            call.path == failing && call.operation == Operation::Write
+        });
+        scene.disk.fail_when(move |call| {
+            let header = is_log(&call.path) && call.path != fresh && call.operation == Operation::Write;
+            header.then_some(FaultKind::ErrorOnce)
+        });
+        scene.write_many("a", 1).await;
+        let refused = scene.book.records().pop().unwrap();
+        assert!(refused.answer.is_err(), "{refused:?}");
+        until("the pair begins anew", || scene.stats(0).restarts > 0).await;
+        assert_eq!(scene.stats(0).lost, [], "{policy:?}");
+        let (epoch, lsn) = (mainstay::Epoch(1), mainstay::Lsn(5));
+        assert_eq!(scene.runtime.outcome(ShardId(0), Position { epoch, lsn }).await, Outcome::Durable);
+
+        scene.disk.disarm();
+        scene.write_at_last("b").await;
+        scene.book.promise(&scene.runtime, ShardId(0), Position { epoch, lsn });
+        scene.check_after_crashes().await;
+        scene.check_after_kill().await;
+    }
+}
