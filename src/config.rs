@@ -9,6 +9,7 @@ use crate::protocol::restart::Budget;
 use crate::storage::{frame, segment};
 
 /// How a directory is opened. Plain fields with defaults; [`Options::new`] and struct update syntax are all there is.
+/// No time may be longer than 365 days.
 ///
 /// ```
 /// use std::time::Duration;
@@ -95,6 +96,8 @@ pub struct OptionsError {
 
 const SEGMENT_BYTES: (u64, u64) = (4 * 1024, 1024 * 1024 * 1024);
 const SHARDS_MAX: u32 = 4096;
+/// Longer times would overflow what clocks can add.
+const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Larger batches gain nothing and make one caller wait for another's bytes.
 const BATCH_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
@@ -172,13 +175,26 @@ impl Options {
         {
             return refuse("sync", "the interval must be from 1 ms to 1 hour".to_owned());
         }
-        for (option, deadline) in [
-            ("submit_deadline", self.submit_deadline),
-            ("sync_deadline", self.sync_deadline),
-            ("view_deadline", self.view_deadline),
+        self.validate_times()
+    }
+
+    fn validate_times(&self) -> Result<(), OptionsError> {
+        let refuse = |option, reason: &str| Err(OptionsError { option, reason: reason.to_owned() });
+        for (option, deadline, may_be_zero) in [
+            ("submit_deadline", self.submit_deadline, false),
+            ("sync_deadline", self.sync_deadline, false),
+            ("view_deadline", self.view_deadline, false),
+            ("lock_wait", self.lock_wait, true),
+            ("shutdown_deadline", self.shutdown_deadline, true),
+            ("restarts.within", self.restarts.within, true),
+            ("restarts.pause", self.restarts.pause, true),
+            ("restarts.pause_max", self.restarts.pause_max, true),
         ] {
-            if deadline.is_zero() {
-                return refuse(option, "must be more than zero".to_owned());
+            if deadline.is_zero() && !may_be_zero {
+                return refuse(option, "must be more than zero");
+            }
+            if deadline > TIME_MAX {
+                return refuse(option, "must be at most 365 days");
             }
         }
         Ok(())
@@ -252,6 +268,12 @@ mod tests {
         assert_eq!(with(&|o| o.lane_bytes = 5), Err("lane_bytes"));
         assert_eq!(with(&|o| o.sync = SyncPolicy::Interval(Duration::ZERO)), Err("sync"));
         assert_eq!(with(&|o| o.sync_deadline = Duration::ZERO), Err("sync_deadline"));
+        assert_eq!(with(&|o| o.submit_deadline = Duration::MAX), Err("submit_deadline"));
+        assert_eq!(with(&|o| o.sync_deadline = Duration::MAX), Err("sync_deadline"));
+        assert_eq!(with(&|o| o.view_deadline = Duration::MAX), Err("view_deadline"));
+        assert_eq!(with(&|o| o.lock_wait = Duration::MAX), Err("lock_wait"));
+        assert_eq!(with(&|o| o.shutdown_deadline = Duration::MAX), Err("shutdown_deadline"));
+        assert_eq!(with(&|o| o.restarts.pause_max = Duration::MAX), Err("restarts.pause_max"));
     }
 
     #[test]

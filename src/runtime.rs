@@ -194,8 +194,8 @@ impl<M: StateMachine> Runtime<M> {
     /// and marks the log as closed. Handles stay valid: reads go on, commands are `NotExecuted(ShuttingDown)`.
     ///
     /// # Errors
-    /// [`ShutdownError::Unfinished`] after [`Options::shutdown_deadline`]; commands that were on their way are then
-    /// `Unconfirmed`. [`ShutdownError::Ended`]: the runtime had ended before.
+    /// [`ShutdownError::Unfinished`] after [`Options::shutdown_deadline`], or after twice as long if the manifest hangs
+    /// too; commands that were on their way are then `Unconfirmed`. [`ShutdownError::Ended`]: the runtime had ended before.
     ///
     /// # Cancellation
     /// The shutdown goes on.

@@ -6,23 +6,24 @@
 mod support;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use mainstay::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent, call, registry};
-use mainstay::sim::SimDisk;
+use mainstay::sim::{Operation, SimDisk};
 use mainstay::{
     NotExecuted, OpenError, Options, Outcome, Root, RootArguments, RootMessage, Runtime, ShardId, SubmitError,
 };
 use support::{Counters, add, small};
 use tokio::sync::mpsc;
 
-/// Reports what it hears of its child.
+/// Reports what it hears of its child, and keeps it: with the end of an actor comes its state.
 struct Supervisor;
 
 type Heard = mpsc::UnboundedSender<String>;
 
 impl Actor for Supervisor {
     type Msg = RpcReplyPort<ActorRef<RootMessage<Counters>>>;
-    type State = (ActorRef<RootMessage<Counters>>, Heard);
+    type State = (ActorRef<RootMessage<Counters>>, Heard, Vec<SupervisionEvent>);
     type Arguments = (RootArguments<Counters>, Heard);
 
     async fn pre_start(
@@ -31,7 +32,7 @@ impl Actor for Supervisor {
         (arguments, heard): Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         let (root, _) = Root::spawn_linked(None, Root::default(), arguments, myself.get_cell()).await?;
-        Ok((root, heard))
+        Ok((root, heard, Vec::new()))
     }
 
     async fn handle(
@@ -50,17 +51,18 @@ impl Actor for Supervisor {
         event: SupervisionEvent,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        match event {
+        match &event {
             SupervisionEvent::ActorTerminated(..) => drop(state.1.send("terminated".to_owned())),
             SupervisionEvent::ActorFailed(_, error) => drop(state.1.send(error.to_string())),
             _ => {}
         }
+        state.2.push(event);
         Ok(())
     }
 }
 
 fn options() -> Options {
-    Options { shards: Some(2), ..small(Path::new("/data")) }
+    Options { shards: Some(2), sync_deadline: Duration::from_secs(60), ..small(Path::new("/data")) }
 }
 
 struct Embedded {
@@ -135,6 +137,34 @@ async fn the_end_of_the_supervisor_is_the_end_of_the_runtime() {
     let view = again.latest();
     let found: usize = view.shards().map(|shard| view.len(shard).unwrap()).sum();
     assert!((1..=executed).contains(&found), "{found} of {executed}");
+}
+
+/// Guards F2: a root that is stopped answers everybody, also if its supervisor keeps its state for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_that_is_stopped_keeps_nobody_waiting() {
+    let sim = SimDisk::new(5);
+    let Embedded { supervisor, root, mut heard } = embed(&sim).await;
+    let runtime = call!(root, RootMessage::Runtime).unwrap();
+    runtime.submit(add("a", 1)).await.unwrap();
+    let stall = sim.stall(|call| call.operation == Operation::Sync);
+    let caller = {
+        let runtime = runtime.clone();
+        tokio::spawn(async move { runtime.submit(add("a", 1)).await })
+    };
+    while stall.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let started = Instant::now();
+    root.stop(None);
+    let answer = caller.await.unwrap().unwrap_err();
+    let refused = SubmitError::NotExecuted(NotExecuted::ShuttingDown);
+    // What hangs may be the sync of something before it.
+    assert!(matches!(answer, SubmitError::Unconfirmed { .. }) || answer == refused, "{answer:?}");
+    assert_eq!(runtime.submit(add("a", 1)).await.unwrap_err(), refused);
+    assert_eq!(heard.recv().await.unwrap(), "terminated");
+    // Not by a deadline of its own.
+    assert!(started.elapsed() < options().sync_deadline / 2);
+    drop((stall, supervisor));
 }
 
 /// Without its keeper a runtime could not begin, move or seal anything: it ends, and says why.

@@ -6,7 +6,7 @@
 //!                                       +- wal_writer   own thread; writes, syncs, publishes, answers
 //! ```
 //! Two lanes: the *control lane* is the ractor mailbox, for few, typed messages; the *data lane* is a bounded queue
-//! beside it with a doorbell ([`lane`]), drained in one turn. No protocol decisions here: a shell that needs one lacks
+//! beside it with a doorbell ([`lane`](crate::sync::lane)), drained in one turn. No protocol decisions here: a shell that needs one lacks
 //! an event in its core.
 
 pub(crate) mod clock;
@@ -22,6 +22,7 @@ pub(crate) mod root;
 pub(crate) mod shard;
 pub(crate) mod shard_supervisor;
 pub(crate) mod slot;
+mod thread;
 pub(crate) mod wal_writer;
 
 /// Actor names are global to the process, so each runtime has a prefix of its own.

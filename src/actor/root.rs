@@ -145,12 +145,20 @@ impl<M: StateMachine> Actor for Root<M> {
             }
             RootMessage::Shutdown(reply) => {
                 state.waiting.push(reply);
-                let deadline = || RootMessage::Internal(Internal(Event::Deadline));
-                myself.send_after(state.deadline, deadline);
                 state.feed(&myself, Event::Requested);
             }
             RootMessage::Internal(Internal(event)) => state.feed(&myself, event),
         }
+        Ok(())
+    }
+
+    /// The state outlives the actor: ractor hands it to whoever supervises the root.
+    async fn post_stop(
+        &self,
+        _myself: ActorRef<RootMessage<M>>,
+        state: &mut RootState<M>,
+    ) -> Result<(), ActorProcessingErr> {
+        state.release_callers();
         Ok(())
     }
 
@@ -201,6 +209,10 @@ impl<M: StateMachine> RootState<M> {
 
     fn carry_out(&mut self, myself: &ActorRef<RootMessage<M>>, effect: Effect) {
         match effect {
+            Effect::Arm => {
+                let deadline = || RootMessage::Internal(Internal(Event::Deadline));
+                myself.send_after(self.deadline, deadline);
+            }
             Effect::CloseGates => {
                 for slot in &self.shared.slots {
                     slot.close_gate(NotExecuted::ShuttingDown);
@@ -215,6 +227,15 @@ impl<M: StateMachine> RootState<M> {
                 }
                 myself.stop(None);
             }
+        }
+    }
+
+    /// However the root ends, nobody waits for an answer that will never come.
+    fn release_callers(&self) {
+        for slot in &self.shared.slots {
+            slot.close(NotExecuted::ShuttingDown);
+            slot.life().revoke(slot.shard);
+            slot.changed.notify_waiters();
         }
     }
 
@@ -234,12 +255,7 @@ fn report(unfinished: &BTreeSet<ShardId>) -> Result<(), ShutdownError> {
 }
 
 impl<M: StateMachine> Drop for RootState<M> {
-    /// However the root ends, nobody waits for an answer that will never come.
     fn drop(&mut self) {
-        for slot in &self.shared.slots {
-            slot.close(NotExecuted::ShuttingDown);
-            slot.life().revoke(slot.shard);
-            slot.changed.notify_waiters();
-        }
+        self.release_callers();
     }
 }

@@ -110,28 +110,21 @@ impl<M: StateMachine> Actor for ShardSupervisor<M> {
         arguments: SupervisorArguments<M>,
     ) -> Result<SupervisorState<M>, ActorProcessingErr> {
         let SupervisorArguments { commons, slot, root, replayed } = arguments;
-        let incarnation = slot.life().incarnation;
+        let life = Arc::clone(&slot.life());
+        let (incarnation, known_end) = (life.incarnation, replayed.tail);
+        // Whoever opens hears of it if there is no thread to be had.
+        let pair = Pair::start(&commons, &slot, &myself, life, replayed, false).await?;
         Ok(SupervisorState {
             core: Lives::new(commons.options.budget(), incarnation),
             commons,
             slot,
             root,
             myself,
-            pair: None,
-            known_end: replayed.tail,
-            replayed: Some(Box::new(replayed)),
+            pair: Some(pair),
+            known_end,
+            replayed: None,
             finishing: false,
         })
-    }
-
-    async fn post_start(
-        &self,
-        _myself: ActorRef<SupervisorMessage<M>>,
-        state: &mut SupervisorState<M>,
-    ) -> Result<(), ActorProcessingErr> {
-        let life = Arc::clone(&state.slot.life());
-        state.start(life, false).await;
-        Ok(())
     }
 
     async fn handle(
@@ -210,7 +203,7 @@ impl<M: StateMachine> SupervisorState<M> {
             Effect::Start(incarnation) => {
                 if let Some(life) = self.begin_life(incarnation) {
                     self.slot.counters.restarts.add(1);
-                    self.start(life, true).await;
+                    self.start(life).await;
                     if self.finishing {
                         self.finish().await;
                     }
@@ -327,12 +320,12 @@ impl<M: StateMachine> SupervisorState<M> {
         Some(life)
     }
 
-    /// Starts the pair of a life.
-    async fn start(&mut self, life: Arc<Life<M>>, eager: bool) {
+    /// Starts the pair of a life that follows a death, which begins at once.
+    async fn start(&mut self, life: Arc<Life<M>>) {
         let Some(replayed) = self.replayed.take() else { return };
         let incarnation = life.incarnation;
         let (commons, slot) = (&self.commons, &self.slot);
-        match Pair::start(commons, slot, &self.myself, life, *replayed, eager).await {
+        match Pair::start(commons, slot, &self.myself, life, *replayed, true).await {
             Ok(pair) => self.pair = Some(pair),
             Err(error) => {
                 tracing::error!(shard = slot.shard.0, %error, "actors could not be started");

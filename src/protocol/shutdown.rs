@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! requested --> close gates, finish every shard --each ended--> stop keeper --stopped--> done
-//!                          |
-//!                          +-- deadline --> abandon the shards still owed
+//!                          |                                           |
+//!                          +-- deadline --> abandon what is owed       +-- deadline --> done
 //! ```
 //! Leaf-last: a shard takes what waits in its lane, then its writer writes, syncs and answers, and only when every
 //! shard has ended is the manifest keeper stopped, whom they may still ask.
 //!
 //! Invariants: everything accepted is answered, with the truth or with `Unconfirmed` at the deadline; a shard counts
-//! once, however often its end is reported; the keeper is stopped after the last shard; done is said once.
+//! once, however often its end is reported; the keeper is stopped after the last shard; done is said once; whatever is
+//! waited for has a deadline.
 
 use std::collections::BTreeSet;
 
@@ -33,6 +34,8 @@ pub enum Event {
 /// What the root does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
+    /// Report [`Event::Deadline`] after the shutdown's deadline from now.
+    Arm,
     /// Refuse new commands on every shard.
     CloseGates,
     /// Drain this shard and its writer.
@@ -80,7 +83,7 @@ impl Shutdown {
         match (event, self.phase) {
             (Event::Requested, Phase::Running) => {
                 self.phase = Phase::Draining;
-                effects.push(Effect::CloseGates);
+                effects.extend([Effect::Arm, Effect::CloseGates]);
                 effects.extend(self.owed.iter().copied().map(Effect::Finish));
             }
             (Event::Finished(shard), Phase::Draining) => {
@@ -90,6 +93,8 @@ impl Shutdown {
                 self.unfinished.insert(shard);
             }
             (Event::Deadline, Phase::Draining) => {
+                // The keeper gets one of its own: this one is used up.
+                effects.push(Effect::Arm);
                 effects.extend(self.owed.iter().copied().map(Effect::Abandon));
                 self.unfinished.append(&mut self.owed);
             }

@@ -31,6 +31,8 @@ struct Root {
     ended: BTreeSet<ShardId>,
     lost: BTreeSet<ShardId>,
     abandoned: BTreeSet<ShardId>,
+    /// Timers that run, and whether one has come.
+    armed: u32,
     deadline: bool,
     keeper_told: bool,
     keeper_ended: bool,
@@ -57,6 +59,7 @@ impl Root {
             ended: BTreeSet::new(),
             lost: BTreeSet::new(),
             abandoned: BTreeSet::new(),
+            armed: 0,
             deadline: false,
             keeper_told: false,
             keeper_ended: false,
@@ -94,6 +97,7 @@ impl Root {
         assert_eq!(self.done, None, "{effect:?} after the end");
         assert!(self.requested, "{effect:?} before anybody asked");
         match effect {
+            Effect::Arm => self.armed += 1,
             Effect::CloseGates => assert!(self.told.is_empty(), "gates close before the drain"),
             Effect::Finish(shard) => {
                 assert!(!self.lost.contains(&shard), "a lost shard is drained");
@@ -137,8 +141,10 @@ impl Model for Root {
         // A shard may report again what it has reported; an abandoned one may still end.
         steps.extend(self.told.iter().map(|shard| Step::Finish(*shard)));
         steps.extend(Self::shards().map(Step::Lose));
-        if self.requested {
+        if self.armed > 0 {
             steps.push(Step::Deadline);
+        }
+        if self.requested {
             steps.push(Step::KeeperEnds);
         }
         steps
@@ -164,7 +170,7 @@ impl Model for Root {
                 self.feed(Event::Lost(shard));
             }
             Step::Deadline => {
-                self.deadline = true;
+                (self.armed, self.deadline) = (self.armed - 1, true);
                 self.feed(Event::Deadline);
             }
             Step::KeeperEnds => {
@@ -174,6 +180,9 @@ impl Model for Root {
         }
         if self.requested && Self::shards().all(|shard| self.is_settled(shard)) {
             assert!(self.keeper_told || self.done.is_some(), "nobody is owed, and nothing happens");
+        }
+        if self.requested && self.done.is_none() {
+            assert!(self.armed > 0, "waits, and no deadline will ever come");
         }
         if self.keeper_told && self.keeper_ended {
             assert!(self.done.is_some(), "everybody has ended, and nobody is told");

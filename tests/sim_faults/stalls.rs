@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use mainstay::sim::{Operation, Stall};
 use mainstay::{NotExecuted, Outcome, ReadError, ShardId, SubmitError, SyncPolicy};
 
-use crate::scene::{Scene, options, until};
+use crate::scene::{Scene, is_manifest, options, until};
 
 /// The next call of that sort on the shard's log hangs, and only that one.
 fn stall(scene: &Scene, shard: u32, operation: Operation) -> Stall {
@@ -209,4 +209,25 @@ async fn a_shutdown_does_not_wait_for_a_stalled_sync_for_ever() {
     scene.check_after_crashes().await;
     drop(stall);
     scene.check_after_crashes().await;
+}
+
+/// Guards F2, F57: nor for a manifest that hangs: its keeper gets as long again, and then the runtime has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_does_not_wait_for_a_stalled_manifest_for_ever() {
+    let mut hasty = options(SyncPolicy::Always, 2);
+    hasty.shutdown_deadline = Duration::from_millis(300);
+    let mut scene = Scene::open(hasty).await;
+    for shard in 0..2 {
+        let key = scene.key(shard);
+        scene.write(&key).await;
+    }
+    scene.settle().await;
+    let stall = scene.disk.stall(|call| is_manifest(&call.path) && call.operation == Operation::Sync);
+    match scene.runtime.shutdown().await {
+        Err(mainstay::ShutdownError::Unfinished { shards }) => assert!(!shards.is_empty()),
+        other => panic!("{other:?}"),
+    }
+    assert!(stall.waiting() > 0);
+    scene.check_after_crashes().await;
+    drop(stall);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use ractor::thread_local::{ThreadLocalActor, ThreadLocalActorSpawner};
+use ractor::thread_local::ThreadLocalActor;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::{RootMessage, RootState};
@@ -16,6 +16,7 @@ use crate::actor::reaper;
 use crate::actor::replay::Replayed;
 use crate::actor::shard_supervisor::{Commons, ShardSupervisor, SupervisorArguments, SupervisorMessage, next_life};
 use crate::actor::slot::{Entity, Slot};
+use crate::actor::thread;
 use crate::config::Options;
 use crate::error::{NotExecuted, OpenError};
 use crate::machine::StateMachine;
@@ -112,7 +113,7 @@ impl<M: StateMachine> Starting<M> {
             Some(format!("{name}/manifest_keeper")),
             arguments,
             self.myself.get_cell(),
-            ThreadLocalActorSpawner::new(),
+            thread::spawner().map_err(failed_to_start)?,
         )
         .await
         .map_err(failed_to_start)?;

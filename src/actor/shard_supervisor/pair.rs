@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ractor::thread_local::{ThreadLocalActor, ThreadLocalActorSpawner};
+use ractor::thread_local::ThreadLocalActor;
 use ractor::{Actor, ActorCell, ActorRef, SpawnErr};
 use tokio::runtime::Handle;
 
@@ -11,6 +11,7 @@ use crate::actor::preparer::Preparer;
 use crate::actor::replay::Replayed;
 use crate::actor::shard::{Shard, ShardArguments, ShardMessage};
 use crate::actor::slot::{Entity, Life, Slot};
+use crate::actor::thread;
 use crate::actor::wal_writer::{WalWriter, WriterArguments, WriterMessage};
 use crate::machine::StateMachine;
 use crate::model::{Epoch, Incarnation};
@@ -36,7 +37,7 @@ impl Pair {
         let name = |role: &str| Some(format!("{}/{}/{role}.{}", commons.name, slot.shard.0, incarnation.0));
         let parent = supervisor.get_cell();
         let arguments = writer_arguments(commons, slot, supervisor, &life, &replayed, eager);
-        let thread = ThreadLocalActorSpawner::new();
+        let thread = thread::spawner()?;
         let (writer, _) = WalWriter::spawn_linked(name("wal_writer"), arguments, parent.clone(), thread).await?;
         let arguments = ShardArguments {
             slot: Arc::clone(slot),
