@@ -109,8 +109,8 @@ pub enum NotExecuted {
         /// [`Options::command_bytes_max`](crate::Options::command_bytes_max).
         limit: u32,
     },
-    /// It cannot be encoded.
-    #[error("it cannot be encoded: {0}")]
+    /// It cannot be encoded, or not be decoded again: see [`StateMachine::Command`](crate::StateMachine::Command).
+    #[error("it cannot be encoded and decoded: {0}")]
     NotEncodable(String),
     /// The shard would outgrow its part of [`Options::memory_bytes`](crate::Options::memory_bytes).
     #[error("the shard's memory is full")]

@@ -44,7 +44,10 @@ use crate::storage::codec::{self, CodecError};
 /// }
 /// ```
 pub trait StateMachine: Send + Sync + 'static {
-    /// What a client submits. Logged in the crate's fixed encoding (see [`codec`](crate::codec)).
+    /// What a client submits. Logged in the crate's fixed encoding (see [`codec`](crate::codec)), which does not
+    /// describe itself: serde's `untagged`, `flatten`, `skip_serializing_if` and `deserialize_any` cannot be read back.
+    /// The first few commands of every kind (in debug builds all) are decoded before they are accepted, and one that
+    /// does not decode is [`NotExecuted::NotEncodable`](crate::NotExecuted::NotEncodable).
     type Command: Serialize + DeserializeOwned + Send + 'static;
     /// What is stored under a key.
     type Entity: Serialize + DeserializeOwned + Clone + Send + Sync + 'static;

@@ -1,11 +1,13 @@
 //! The handle that applications use.
 
+pub(crate) mod decodes;
 mod reading;
 mod submitting;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use decodes::Decodes;
 use ractor::{Actor, ActorRef, SpawnErr, rpc::CallResult};
 
 use crate::actor::keeper::Keeper;
@@ -37,6 +39,7 @@ pub(crate) struct Shared<M: StateMachine> {
     pub(crate) options: Arc<Options>,
     pub(crate) hasher: KeyHasher,
     pub(crate) keeper: Keeper,
+    pub(crate) decodes: Decodes,
     pub(crate) report: RecoveryReport,
     pub(crate) root: ActorRef<RootMessage<M>>,
 }
@@ -101,6 +104,8 @@ pub struct ShardStats {
     pub published: Position,
     /// Commands that wait in the lane.
     pub waiting: usize,
+    /// Batches and requests that wait for the log's writer, which sits in a write or sync meanwhile.
+    pub waiting_batches: usize,
     /// Frames written.
     pub frames: u64,
     /// Bytes of frames written.
@@ -195,7 +200,8 @@ impl<M: StateMachine> Runtime<M> {
     ///
     /// # Errors
     /// [`ShutdownError::Unfinished`] after [`Options::shutdown_deadline`], or after twice as long if the manifest hangs
-    /// too; commands that were on their way are then `Unconfirmed`. [`ShutdownError::Ended`]: the runtime had ended before.
+    /// too; commands that were on their way are then `Unconfirmed`. [`ShutdownError::Ended`]: the runtime had ended
+    /// before.
     ///
     /// # Cancellation
     /// The shutdown goes on.
@@ -229,6 +235,7 @@ fn shard_stats<M: StateMachine>(slot: &Slot<M>) -> ShardStats {
         durable: Position { epoch: life.epoch, lsn: life.tenure.durable() },
         published: slot.published.latest().end(),
         waiting: slot.lane.len(),
+        waiting_batches: life.log.len(),
         frames: counters.frames.get(),
         wal_bytes: counters.wal_bytes.get(),
         syncs: counters.syncs.get(),

@@ -6,8 +6,8 @@
 //!                                       +- wal_writer   own thread; writes, syncs, publishes, answers
 //! ```
 //! Two lanes: the *control lane* is the ractor mailbox, for few, typed messages; the *data lane* is a bounded queue
-//! beside it with a doorbell ([`lane`](crate::sync::lane)), drained in one turn. No protocol decisions here: a shell that needs one lacks
-//! an event in its core.
+//! beside it with a doorbell ([`lane`](crate::sync::lane)), drained in one turn. No protocol decisions here: a shell
+//! that needs one lacks an event in its core.
 
 pub(crate) mod clock;
 pub(crate) mod credits;

@@ -74,7 +74,7 @@ pub(crate) struct ShardState<M: StateMachine> {
     time: Time,
     /// Cumulative bytes handed over, to be held against the writer's grant.
     handed: u64,
-    /// When a root was last sent along, and whether anything has changed since.
+    /// When a root was last sent along, and whether anything has changed since: then another one is worth sending.
     refreshed_ms: u64,
     changed: bool,
     expiry_armed: bool,
@@ -181,7 +181,7 @@ impl<M: StateMachine> ShardState<M> {
                 let _ = self.slot.lane.ring();
             }
             Turn::NoRoom { granted } => {
-                let _ = self.life.log.push(ToWriter::Wanted { granted });
+                self.life.want_room(granted);
             }
             Turn::Drained if self.finishing => {
                 self.slot.lane.close();
@@ -313,7 +313,6 @@ impl<M: StateMachine> ShardState<M> {
         let batch = Batch { time, schema: M::SCHEMA, first, lengths, bytes: bytes.into() };
         if !batch.is_empty() {
             self.time = time;
-            self.changed = true;
             self.handed += self.limits.batch_bytes(frame_payload(&batch));
             self.slot.counters.entries.set(self.map.len() as u64);
             self.slot.counters.memory_bytes.set(self.map.bytes() as u64);
@@ -333,12 +332,16 @@ impl<M: StateMachine> ShardState<M> {
 
     /// The ask is taken before the root is cloned, so the root serves everybody who asked before.
     fn root_to_publish(&mut self, batch: &NewBatch<M>) -> Option<Arc<Root<Entity<M>>>> {
+        let asked = self.slot.published.take_ask();
+        self.changed |= !batch.lengths.is_empty();
+        if !self.changed {
+            // What is published, or on its way there, is all there is.
+            return None;
+        }
         let now_ms = self.clock.now_ms();
-        let changed = self.changed || !batch.lengths.is_empty();
-        let refresh = changed && now_ms >= self.refreshed_ms + REFRESH_MS;
+        let refresh = now_ms >= self.refreshed_ms + REFRESH_MS;
         // Who reads after the end sees everything.
-        let last = self.finishing && changed;
-        if !self.slot.published.take_ask() && !refresh && !last {
+        if !asked && !refresh && !self.finishing {
             return None;
         }
         (self.refreshed_ms, self.changed) = (now_ms, false);

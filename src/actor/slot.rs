@@ -17,6 +17,7 @@ use crate::storage::codec::Encoded;
 use crate::sync::Mutex;
 use crate::sync::claim::Port;
 use crate::sync::counters::Counter;
+use crate::sync::doorbell::{Doorbell, Ring};
 use crate::sync::lane::Lane;
 use crate::sync::published::Published;
 use crate::sync::room::Room;
@@ -58,9 +59,9 @@ pub(crate) struct Applied<M: StateMachine> {
 pub(crate) enum ToWriter<M: StateMachine> {
     /// A batch; its callers are parked in the tenure.
     Batch(HandedBatch<M>),
-    /// The shard has commands, and no room for them beyond this grant.
+    /// The shard has commands, and no room for them beyond this grant. One at a time, see [`Life::wants_room`].
     Wanted { granted: u64 },
-    /// Somebody waits for everything so far to be synced.
+    /// Somebody waits for everything so far to be synced. One at a time, see [`Life::wants_sync`].
     Sync,
     /// Nothing follows.
     Finish,
@@ -86,6 +87,9 @@ pub(crate) struct Life<M: StateMachine> {
     pub(crate) tenure: Tenure<Vec<Applied<M>>>,
     pub(crate) room: Room,
     pub(crate) log: Lane<ToWriter<M>>,
+    /// While one of these is rung, its message waits in `log`: nothing there piles up that has no credits.
+    pub(crate) wants_room: Doorbell,
+    pub(crate) wants_sync: Doorbell,
     /// Durable end of a file whose sync failed, until an edit says where the log goes on.
     pub(crate) failed_tail: Mutex<Option<Tail>>,
 }
@@ -139,6 +143,8 @@ impl<M: StateMachine> Life<M> {
             tenure: Tenure::new(first),
             room: Room::new(),
             log: Lane::new(),
+            wants_room: Doorbell::new(),
+            wants_sync: Doorbell::new(),
             failed_tail: Mutex::new(None),
         }
     }
@@ -147,6 +153,20 @@ impl<M: StateMachine> Life<M> {
     pub(crate) fn revoke(&self, shard: ShardId) {
         self.log.close();
         answer_unconfirmed(shard, self.tenure.revoke());
+    }
+
+    /// Has the writer look for room beyond this grant.
+    pub(crate) fn want_room(&self, granted: u64) {
+        if self.wants_room.ring() == Ring::First {
+            let _ = self.log.push(ToWriter::Wanted { granted });
+        }
+    }
+
+    /// Has the writer sync everything so far.
+    pub(crate) fn want_sync(&self) {
+        if self.wants_sync.ring() == Ring::First {
+            let _ = self.log.push(ToWriter::Sync);
+        }
     }
 
     /// The exclusive end of what has been answered.

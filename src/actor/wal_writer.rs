@@ -36,8 +36,8 @@ const ANSWERED_HERE: usize = 4;
 pub(crate) enum WriterMessage {
     /// There is something in the log lane.
     Drain,
-    /// A deadline of the protocol has come.
-    Tick,
+    /// This deadline of the protocol has come.
+    Tick(u64),
     /// The preparer is done.
     Prepared(Result<Spare, NoSpare>),
 }
@@ -140,7 +140,8 @@ impl<M: StateMachine> ThreadLocalActor for WalWriter<M> {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             WriterMessage::Drain => state.life.log.clear(),
-            WriterMessage::Tick => state.tick_armed_ms = None,
+            // One that was overtaken by an earlier deadline is nobody's any more, lest timers multiply.
+            WriterMessage::Tick(at_ms) => state.tick_armed_ms = state.tick_armed_ms.filter(|armed| *armed != at_ms),
             WriterMessage::Prepared(Ok(spare)) => {
                 state.core.on_spare(spare.segment, spare.bytes);
                 state.files.add(spare);
@@ -179,10 +180,15 @@ impl<M: StateMachine> WriterState<M> {
                     self.queue.push_back(handed);
                 }
                 ToWriter::Wanted { granted } => {
+                    self.life.wants_room.clear();
                     self.core.on_wanted();
                     self.wanted = Some(granted);
                 }
-                ToWriter::Sync => self.core.on_sync_wanted(),
+                ToWriter::Sync => {
+                    // Before the rest of the lane is taken: whoever finds it rung is served by this.
+                    self.life.wants_sync.clear();
+                    self.core.on_sync_wanted();
+                }
                 ToWriter::Finish => self.core.on_finish(),
             }
         }
@@ -204,7 +210,7 @@ impl<M: StateMachine> WriterState<M> {
             self.tick_armed_ms = Some(deadline_ms);
             // A millisecond more: the timer must not come before the core's clock has got there.
             let pause = self.clock.until(deadline_ms + 1);
-            self.myself.send_after(pause, || WriterMessage::Tick);
+            self.myself.send_after(pause, move || WriterMessage::Tick(deadline_ms));
         }
     }
 

@@ -5,7 +5,7 @@ use std::pin::pin;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Outcome, Runtime};
-use crate::actor::slot::{Entity, Life, Slot, ToWriter};
+use crate::actor::slot::{Entity, Life, Slot};
 use crate::error::{DurableError, NotExecuted, ReadError};
 use crate::machine::StateMachine;
 use crate::model::{Manifest, Position, ShardId};
@@ -98,7 +98,7 @@ impl<M: StateMachine> Runtime<M> {
             if life.log.is_closed() && slot.lane.is_closed() {
                 return Err(DurableError::Stopped);
             }
-            let _ = life.log.push(ToWriter::Sync);
+            life.want_sync();
             changed.await;
         }
     }
@@ -115,7 +115,7 @@ fn seen<M: StateMachine>(slot: &Slot<M>) -> Seen<M> {
 /// Asks the shard for a newer root.
 fn ask<M: StateMachine>(slot: &Slot<M>) {
     slot.published.ask();
-    // A closed lane never delivers; whoever waits sees that.
+    // Behind a closed lane comes one last root, without being asked for.
     let _ = slot.lane.ring();
 }
 
@@ -129,7 +129,8 @@ async fn fresh<M: StateMachine>(slot: &Slot<M>, wanted: Position, deadline: Inst
             return Ok(root);
         }
         let stale = ReadError::Stale { shard: slot.shard, published: root.end(), answered: wanted };
-        if slot.lane.is_closed() {
+        // In an orderly end the last root comes after the lane was closed.
+        if slot.lane.is_closed() && slot.life().log.is_closed() {
             return Err(stale);
         }
         ask(slot);

@@ -138,11 +138,13 @@ impl<M: StateMachine> Runtime<M> {
 
     /// Encodes the command, once: the size check, the bound and the log's frame use these bytes.
     fn prepare<'a>(&self, slot: &'a Arc<Slot<M>>, command: M::Command) -> Result<Prepared<'a, M>, SubmitError> {
-        let bytes = codec::encode(&command).map_err(|error| NotExecuted::NotEncodable(error.to_string()))?;
+        let refused = |error: codec::CodecError| NotExecuted::NotEncodable(error.to_string());
+        let bytes = codec::encode(&command).map_err(refused)?;
         let limit = self.shared.options.command_bytes_max;
         if bytes.len() > limit as usize {
             return Err(NotExecuted::TooLarge { bytes: bytes.len(), limit }.into());
         }
+        self.shared.decodes.check::<M::Command>(&bytes).map_err(refused)?;
         let charge = slot.credits.charge(bytes.len());
         Ok(Prepared { slot, command, bytes, charge })
     }

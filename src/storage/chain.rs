@@ -42,9 +42,10 @@ pub struct Link {
 pub fn find(disk: &dyn Disk, layout: &Layout, manifest: &Manifest, shard: ShardId) -> Result<Vec<Link>, LogError> {
     let Some(record) = manifest.shard(shard) else { return Ok(Vec::new()) };
     refuse_unknown_files(disk, layout, record, shard)?;
-    let mut used = Vec::new();
+    let mut used: Vec<Link> = Vec::new();
     for (segment, entry) in &record.segments {
-        used.extend(read_header(disk, layout, manifest, shard, *segment, entry)?);
+        let reaches = used.iter().map(|link| link.header.follows.end).max().unwrap_or(Lsn::FIRST);
+        used.extend(read_header(disk, layout, manifest, shard, (*segment, entry), reaches)?);
     }
     let mut chain: Vec<Link> = Vec::new();
     while let Some(at) = successor(record, chain.last(), &used) {
@@ -160,8 +161,8 @@ fn read_header(
     layout: &Layout,
     manifest: &Manifest,
     shard: ShardId,
-    segment: SegmentSeq,
-    entry: &SegmentRecord,
+    (segment, entry): (SegmentSeq, &SegmentRecord),
+    reaches: Lsn,
 ) -> Result<Option<Link>, LogError> {
     let path = layout.segment(shard, segment);
     let file = match disk.open(&path) {
@@ -177,7 +178,7 @@ fn read_header(
     let damaged = |reason| LogError::Damaged {
         path: path.clone(),
         offset: 0,
-        lsn: entry.valid_to.map_or(Lsn::FIRST, |tail| tail.end),
+        lsn: begins(manifest, shard, segment).unwrap_or(reaches),
         reason,
     };
     if read < HEADER_BYTES {
@@ -207,6 +208,12 @@ fn read_header(
         }
         HeaderState::Unused | HeaderState::Invalid => Ok(None),
     }
+}
+
+/// The first lsn of a writer's life, if it has begun with this segment.
+fn begins(manifest: &Manifest, shard: ShardId, segment: SegmentSeq) -> Option<Lsn> {
+    let epochs = &manifest.shard(shard)?.epochs;
+    epochs.iter().find(|epoch| epoch.segment == segment).map(|epoch| epoch.first)
 }
 
 /// Is there anything behind the header? A spare is zeroes, so whatever is found was written after a header that was

@@ -93,7 +93,8 @@ pub enum LogError {
         path: PathBuf,
         /// Where in it.
         offset: u64,
-        /// The first command that cannot be read.
+        /// The first command that cannot be read. If it is a header that is damaged, the last position known in front
+        /// of its file, which may be somewhat earlier.
         lsn: Lsn,
         /// What was found.
         reason: &'static str,

@@ -14,10 +14,13 @@
 //! | 32..36 | payload bytes |
 //! | 36..40 | zero |
 //! | 40..48 | durable end: every lsn below it was synced before this frame was written |
-//! | 48..64 | zero |
+//! | 48..64 | tag: the first 16 bytes of BLAKE3 of bytes 0..48 and 64..96, keyed with the segment's salt |
 //! | 64..96 | hash of the frame before, or of the segment's header |
 //! | 96..128 | BLAKE3 of bytes 0..96 and the payload, keyed with the segment's salt |
 //! | 128.. | payload: batches, one after the other; zeroes up to the next multiple of 64 |
+//!
+//! The tag is what a search behind a damaged frame looks at first. Without it, bytes that a client has made up to look
+//! like headers of long frames would each cost a hash of all that follows.
 //!
 //! A batch is: time (8), first lsn (8), schema (4), count (4), a length (4) per command, the commands' bytes.
 //!
@@ -42,6 +45,7 @@ pub const COMMAND_HEADER_BYTES: usize = 4;
 const MAGIC: [u8; 4] = *b"MSFR";
 const VERSION: u32 = 1;
 const HASHED_HEADER: usize = 96;
+const TAG: std::ops::Range<usize> = 48..64;
 
 /// Fixed part of a frame, decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +118,8 @@ impl Frame {
     pub fn seal(&mut self, salt: &[u8; 32], durable_end: Lsn, previous: &[u8; 32]) -> [u8; 32] {
         put(&mut self.bytes, 40, &durable_end.0.to_le_bytes());
         put(&mut self.bytes, 64, previous);
+        let tag = tag(salt, &self.bytes);
+        put(&mut self.bytes, TAG.start, &tag);
         let payload_end = HEADER_BYTES + u32_at(&self.bytes, 32) as usize;
         let payload = self.bytes.get(HEADER_BYTES..payload_end).unwrap_or_default();
         let hash = hash(salt, &self.bytes, payload);
@@ -145,6 +151,13 @@ fn encode_batch(batch: &Batch, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(&batch.bytes);
 }
 
+fn tag(salt: &[u8; 32], header: &[u8]) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new_keyed(salt);
+    hasher.update(header.get(..TAG.start).unwrap_or_default());
+    hasher.update(header.get(TAG.end..HASHED_HEADER).unwrap_or_default());
+    array(hasher.finalize().as_bytes(), 0)
+}
+
 fn hash(salt: &[u8; 32], header: &[u8], payload: &[u8]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_keyed(salt);
     hasher.update(header.get(..HASHED_HEADER).unwrap_or_default());
@@ -157,7 +170,7 @@ impl FrameHeader {
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let header = bytes.get(..HEADER_BYTES)?;
-        if array::<4>(header, 0) != MAGIC || u32_at(header, 4) != VERSION {
+        if array::<4>(header, 0) != MAGIC || u32_at(header, 4) != VERSION || u32_at(header, 36) != 0 {
             return None;
         }
         Some(Self {
@@ -189,6 +202,9 @@ impl FrameHeader {
 #[must_use]
 pub fn verify<'a>(bytes: &'a [u8], salt: &[u8; 32]) -> Option<(FrameHeader, &'a [u8])> {
     let header = FrameHeader::decode(bytes)?;
+    if array::<16>(bytes, TAG.start) != tag(salt, bytes) {
+        return None;
+    }
     let payload_end = HEADER_BYTES.checked_add(header.payload_bytes as usize)?;
     let payload = bytes.get(HEADER_BYTES..payload_end)?;
     (hash(salt, bytes, payload) == header.hash).then_some((header, payload))
@@ -257,13 +273,15 @@ mod tests {
         expected.extend_from_slice(&[9, 0, 0, 0, 0, 0, 0, 0]);
         expected.extend_from_slice(&[0; 16]);
         expected.extend_from_slice(&[1; 32]);
+        put(&mut expected, 48, &bytes[TAG]);
         assert_eq!(&bytes[..96], &expected[..]);
+        assert_eq!(u128::from_le_bytes(array(bytes, 48)), 21602850254104363419583410802752011732);
         let batch = [2, 1, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0];
         assert_eq!(&bytes[128..152], &batch);
         assert_eq!(&bytes[152..162], b"\x02\0\0\0\0\0\0\0ab");
         assert_eq!(
             blake3::Hash::from_bytes(array(bytes, 96)).to_hex().as_str(),
-            "e329eae5ca173fcb1b67f403bbaff6072b4c7e8d445c2d62d9c590cdbc01d52a",
+            "ae999d57c66751e706c2c1f42a061c8952914328036f134f16a03853e514ecc9",
         );
     }
 
@@ -294,6 +312,17 @@ mod tests {
             put(&mut bytes, 32, &length.to_le_bytes());
             assert!(verify(&bytes, &SALT).is_none());
         }
+    }
+
+    /// Guards F57: without the salt nobody can make up a header that a payload is hashed for.
+    #[test]
+    fn a_header_without_its_tag_is_none() {
+        let mut bytes = sample().bytes().to_vec();
+        put(&mut bytes, TAG.start, &[0; 16]);
+        let payload_end = HEADER_BYTES + u32_at(&bytes, 32) as usize;
+        let hash = hash(&SALT, &bytes, &bytes[HEADER_BYTES..payload_end]);
+        put(&mut bytes, HASHED_HEADER, &hash);
+        assert!(verify(&bytes, &SALT).is_none());
     }
 
     #[test]

@@ -17,5 +17,6 @@ mod manifest;
 mod moves;
 mod policies;
 mod scene;
+mod shutdowns;
 mod space;
 mod stalls;

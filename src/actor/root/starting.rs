@@ -23,6 +23,7 @@ use crate::machine::StateMachine;
 use crate::model::{Edit, EditOutcome, Incarnation, Lsn, Position, ShardId, ShardRecord, Time};
 use crate::protocol::shutdown::{Event, Shutdown};
 use crate::runtime::Shared;
+use crate::runtime::decodes::Decodes;
 use crate::state::Root as State;
 use crate::state::map::Map;
 use crate::storage::disk::{DirectoryLock, Disk};
@@ -66,6 +67,7 @@ impl<M: StateMachine> Starting<M> {
             options: self.options,
             hasher,
             keeper,
+            decodes: Decodes::new(),
             report,
             root: self.myself.clone(),
         });
