@@ -13,6 +13,7 @@ mod ledger;
 
 mod deaths;
 mod ends;
+mod kills;
 mod manifest;
 mod moves;
 mod policies;
