@@ -39,7 +39,9 @@ const WORTHWHILE: usize = 8;
 pub struct SweeperOptions {
     /// The pause between two rounds over the shards while some keys have an expiry, at least 1 ms. Default 100 ms.
     pub interval: Duration,
-    /// The pause while no key is known to have one, at least 1 ms. Default 5 s: looking is not free for a busy shard.
+    /// The pause while no key is known to have one, at least 1 ms. Default 5 s. As a newer root is not free for a busy
+    /// shard, one whose state has changed since the last pause is looked at as of its last published root, which it
+    /// refreshes every 30 s.
     pub idle_interval: Duration,
     /// How many keys of a shard one slice looks at. Default 1,024, which takes a fraction of a millisecond.
     pub slice_keys: usize,
@@ -128,11 +130,13 @@ struct ShuttingDown;
 
 async fn run(runtime: Runtime<Kv>, options: SweeperOptions) {
     let mut shards: Vec<Progress> = (0..runtime.shard_count()).map(|shard| Progress::new(ShardId(shard))).collect();
+    let mut answered = runtime.answered();
     loop {
         let idle = !shards.iter().any(Progress::is_worthwhile);
         sleep(if idle { options.idle_interval } else { options.interval }.max(PAUSE_MIN)).await;
+        let busy = std::mem::replace(&mut answered, runtime.answered()) != answered;
         // The last commands of a shard that has gone idle are published only because somebody asks.
-        let view = runtime.view().await;
+        let view = if idle && busy { runtime.glimpse() } else { runtime.view().await };
         for round in 0..ROUNDS_A_VIEW {
             if round > 0 {
                 sleep(options.interval.max(PAUSE_MIN)).await;

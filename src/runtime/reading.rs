@@ -28,6 +28,16 @@ impl<M: StateMachine> Runtime<M> {
         View::new(self.shared.hasher, seen.collect())
     }
 
+    /// As [`Runtime::latest`], without a hint: a busy shard is spared the copies that a newer root would cost it.
+    pub(crate) fn glimpse(&self) -> View<M::Entity> {
+        View::new(self.shared.hasher, self.shared.slots.iter().map(|slot| seen(slot)).collect())
+    }
+
+    /// The exclusive end of what each shard has answered.
+    pub(crate) fn answered(&self) -> Vec<Position> {
+        self.shared.slots.iter().map(|slot| slot.life().answered()).collect()
+    }
+
     /// A view that shows at least everything that was answered, to anybody, before the call.
     ///
     /// Shards whose published root is older are asked for a newer one; a shard that does not deliver within
@@ -37,7 +47,7 @@ impl<M: StateMachine> Runtime<M> {
     /// # Cancellation
     /// Nothing happens.
     pub async fn view(&self) -> View<M::Entity> {
-        let wanted: Vec<Position> = self.shared.slots.iter().map(|slot| slot.life().answered()).collect();
+        let wanted = self.answered();
         let mut seen: Vec<Seen<M>> = self.shared.slots.iter().map(|slot| seen(slot)).collect();
         let is_behind = |seen: &Seen<M>, wanted: &Position| seen.as_ref().is_ok_and(|root| root.end() < *wanted);
         if !seen.iter().zip(&wanted).any(|(seen, wanted)| is_behind(seen, wanted)) {
