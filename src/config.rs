@@ -9,7 +9,10 @@ use crate::protocol::restart::Budget;
 use crate::storage::{frame, segment};
 
 /// How a directory is opened. Plain fields with defaults; [`Options::new`] and struct update syntax are all there is.
-/// No time may be longer than 365 days.
+///
+/// Sizes are in bytes. Opening refuses what is out of range, as [`Options::validate`] does. No time may be longer than
+/// 365 days, and times count in whole milliseconds: give at least one where zero is refused. Everything but `shards`
+/// may differ from one opening of a directory to the next.
 ///
 /// ```
 /// use std::time::Duration;
@@ -24,35 +27,47 @@ use crate::storage::{frame, segment};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The data directory. Made if its parent exists.
+    /// The data directory, on a local file system. Made if its parent exists.
     pub dir: PathBuf,
     /// How many shards; fixed when the directory is made, 1 to 4096. `None`, the default: what the directory has, or 1
     /// for a new one. One shard is fastest on a few cores: its log is the unit of group commit.
     pub shards: Option<u32>,
     /// When the log is synced. Default: [`SyncPolicy::Always`].
     pub sync: SyncPolicy,
-    /// Size of a log file, in bytes; it is zero-filled ahead of use. Default 16 MiB, from 4 KiB to 1 GiB. Two are on
-    /// the disk ahead of what was ever written, per shard.
+    /// Size of a new log file, zero-filled ahead of use: a multiple of 64, from 4 KiB to 1 GiB. Default 16 MiB. A shard
+    /// that is written to has two on the disk beside its full ones: the one being written and a spare.
     pub segment_bytes: u64,
-    /// The longest encoded command, in bytes. Default 1 MiB; at most about a quarter of `segment_bytes`.
+    /// The longest encoded command; longer ones are `NotExecuted(TooLarge)`. Default 1 MiB. At least 1, and at most
+    /// about `segment_bytes / 4 - 220`, which leaves room for headers: 804 for segments of 4 KiB; never more than
+    /// 4,194,148. Beside small segments set it to [`Options::command_bytes_for`].
     pub command_bytes_max: u32,
-    /// How many commands of one shard may be on their way at once, from `submit` to the answer. Default 65,536.
-    /// Commands beyond it wait in `submit`; `try_submit` answers `Busy`.
+    /// How many commands of one shard may be on their way at once, from `submit` to the answer: at least 1, default
+    /// 65,536. Beyond it `submit` waits and `try_submit` answers `Busy`.
+    ///
+    /// It is counted in bytes: a command takes its length of `lane_bytes`, and at least `lane_bytes / lane_commands`,
+    /// rounded down. So it is exact where `lane_commands` divides `lane_bytes`, and otherwise up to twice as many fit.
     pub lane_commands: u32,
-    /// The same in encoded bytes. Default 64 MiB; at least `command_bytes_max`.
+    /// The same in encoded bytes: at least `command_bytes_max`, default 64 MiB.
     pub lane_bytes: u32,
-    /// A command that no shard has taken up after this long is `NotExecuted(DeadlineBeforeAccept)`. Default 10 s.
+    /// A command that no shard has taken up after this long is `NotExecuted(DeadlineBeforeAccept)`. More than zero;
+    /// default 10 s. It covers waiting for room in the lane and waiting in it.
     pub submit_deadline: Duration,
-    /// A command that was taken up and not answered after this long is `Unconfirmed`. Default 2 s.
+    /// A command that was taken up and not answered after this long is `Unconfirmed`. At least 1 ms; default 2 s. It
+    /// begins when the command's batch has been applied and handed to the log's writer.
     pub sync_deadline: Duration,
-    /// How long `view` waits for a shard to publish before its keys are `Stale`. Default 2 s.
+    /// How long `view` waits for a shard to publish before its keys are `Stale`. More than zero; default 2 s.
     pub view_deadline: Duration,
-    /// How long opening waits for another holder of the directory's lock. Default 5 s.
+    /// How long opening waits for another holder of the directory's lock, trying every 10 ms. Default 5 s. Zero: one
+    /// attempt, which may meet the threads of a runtime that has just been shut down or dropped.
     pub lock_wait: Duration,
-    /// How long an orderly shutdown waits for the disk. Default 30 s.
+    /// How long an orderly shutdown waits for the shards to drain and sync. Default 30 s. Zero: what is on
+    /// its way is given up at once.
     pub shutdown_deadline: Duration,
-    /// Memory for the state of all shards together, as accounted, in bytes; commands that would grow a shard beyond
-    /// its equal part are `NotExecuted(OutOfMemory)`. Default 0: no limit.
+    /// Memory for the state of all shards together, as accounted (see [`StateMachine::heap_bytes`]); commands that
+    /// would grow a shard beyond its equal part are `NotExecuted(OutOfMemory)`. Default 0: no limit. Recovery does not
+    /// look at it: what was logged is replayed, and a shard beyond its part then takes what does not make it larger.
+    ///
+    /// [`StateMachine::heap_bytes`]: crate::StateMachine::heap_bytes
     pub memory_bytes: u64,
     /// What to do with a logged command that cannot be replayed. Default: [`Poison::Refuse`].
     pub poison: Poison,
@@ -60,26 +75,39 @@ pub struct Options {
     pub restarts: RestartBudget,
 }
 
-/// What to do with a logged command that cannot be decoded, or whose `apply` panics in a replay.
+/// What to do with a logged command that cannot be decoded, or whose `apply` panics in a replay: when a directory is
+/// opened, or when a shard is restarted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Poison {
-    /// Refuse the shard and name the position. The default: it may be the code that is wrong.
+    /// Refuse the shard and name the position: [`LogError::Poison`](crate::LogError::Poison) in
+    /// [`Runtime::recovery`](crate::Runtime::recovery). A shard that is restarted is fenced instead. The default: it
+    /// may be the code that is wrong, and then other code opens the directory.
     #[default]
     Refuse,
-    /// Leave this one command out, now and in every later replay; the manifest remembers it.
+    /// Leave the command out, now and in every later replay, whatever the code can do by then; the manifest remembers
+    /// it. It was answered, and [`Runtime::outcome`](crate::Runtime::outcome) goes on to say `Durable`: it is in the
+    /// log, and not in the state.
+    ///
+    /// There is no limit on how many: a schema that `upcast_command` does not know leaves out every command of it, and
+    /// with them the state. Look at [`ShardRecovery::poison_skipped`](crate::ShardRecovery::poison_skipped) after every
+    /// opening with this option; each command that is left out for the first time is also an error event with its
+    /// position.
     Skip,
 }
 
-/// How many deaths of a shard's actors are answered with a restart.
+/// How many deaths of a shard's actors are answered with a restart. None of the numbers has a range, but for the 365
+/// days of every time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RestartBudget {
-    /// So many...
+    /// So many deaths... Default 5. 0: the first death fences the shard.
     pub restarts: u32,
-    /// ...within this time. One more, and the shard is fenced.
+    /// ...within this time. One more, and the shard is fenced until the directory is opened again: writes are
+    /// `NotExecuted(Fenced)`, reads go on. Default 60 s. Zero: deaths are forgotten at once, and restarts never end.
     pub within: Duration,
-    /// The pause before the first restart. It doubles with every further one.
+    /// The pause before the first restart. It doubles with every further death within that time. Default 10 ms; zero:
+    /// no pause.
     pub pause: Duration,
-    /// The longest pause.
+    /// The longest pause, also if `pause` is longer. Default 1 s.
     pub pause_max: Duration,
 }
 
@@ -200,8 +228,8 @@ impl Options {
         Ok(())
     }
 
-    /// The longest command that segments of this size can take, up to 1 MiB: for `command_bytes_max` beside a small
-    /// `segment_bytes`.
+    /// The longest command that segments of this size can take, in bytes, up to 1 MiB: for `command_bytes_max` beside a
+    /// small `segment_bytes`.
     #[must_use]
     pub fn command_bytes_for(segment_bytes: u64) -> u32 {
         let frame = (segment_bytes.saturating_sub(segment::HEADER_BYTES as u64) / 4)

@@ -115,7 +115,8 @@ pub use ractor;
 pub use runtime::{LostRange, Outcome, Receipt, RecoveryReport, Runtime, ShardRecovery, ShardStats, Stats};
 pub use state::{ScanPage, Txn, View};
 
-/// The encoding of commands and entities, for `upcast_command`, `upcast_entity` and tests.
+/// The encoding of commands and entities, for `upcast_command`, `upcast_entity` and tests: bincode 2 in its standard
+/// configuration.
 pub mod codec {
     pub use crate::storage::codec::{BYTES_MAX, CodecError, decode, encode};
 }

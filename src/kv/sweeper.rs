@@ -33,20 +33,27 @@ const PAUSE_MIN: Duration = Duration::from_millis(1);
 /// While a slice has at least one expired key in so many, the next one follows at once.
 const WORTHWHILE: usize = 8;
 
-/// How much a [`Sweeper`] does.
+/// How much a [`Sweeper`] does. More fields may come: change those of [`SweeperOptions::default`].
+///
+/// ```
+/// let mut options = mainstay::kv::SweeperOptions::default();
+/// options.slice_keys = 256;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SweeperOptions {
-    /// The pause between two rounds over the shards while some keys have an expiry, at least 1 ms. Default 100 ms.
+    /// The pause between two rounds over the shards while some keys have an expiry; less than 1 ms counts as 1 ms.
+    /// Default 100 ms.
     pub interval: Duration,
-    /// The pause while no key is known to have one, at least 1 ms. Default 5 s. As a newer root is not free for a busy
-    /// shard, one whose state has changed since the last pause is looked at as of its last published root, which it
-    /// refreshes every 30 s.
+    /// The pause while no key is known to have one; less than 1 ms counts as 1 ms. Default 5 s. As a newer root is not
+    /// free for a busy shard, one whose state has changed since the last pause is looked at as of its last published
+    /// root, which it refreshes every 30 s.
     pub idle_interval: Duration,
-    /// How many keys of a shard one slice looks at. Default 1,024, which takes a fraction of a millisecond.
+    /// How many keys of a shard one slice looks at; 0 counts as 1. Default 1,024, which takes a fraction of a
+    /// millisecond.
     pub slice_keys: usize,
     /// How many slices of a shard one round looks at, at most: more than one only while many keys have expired, or
-    /// after an idle pause. Default 32.
+    /// after an idle pause. Default 32; 0: nothing is ever swept.
     pub slices_max: u32,
 }
 
@@ -69,8 +76,7 @@ impl Default for SweeperOptions {
 pub struct Sweeper(JoinHandle<()>);
 
 impl Sweeper {
-    /// Starts sweeping. Must be called within a tokio runtime with timers enabled, as
-    /// [`Runtime::open`] must.
+    /// Starts sweeping, in a task of the tokio runtime that this is called within; it needs timers.
     ///
     /// ```
     /// use mainstay::kv::{Kv, Sweeper, SweeperOptions};
@@ -86,6 +92,9 @@ impl Sweeper {
     /// # }
     /// # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
     /// ```
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     #[must_use = "dropping it stops it"]
     pub fn start(runtime: Runtime<Kv>, options: SweeperOptions) -> Self {
         Self(tokio::spawn(run(runtime, options)))

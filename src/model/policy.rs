@@ -3,16 +3,21 @@
 use std::time::Duration;
 
 /// When a shard's log is synced to the disk, which decides what a receipt promises.
+///
+/// Under `Interval` and `Never` a command that was answered can still be lost in a running process: its sync fails and
+/// the log cannot move to another file. [`ShardStats::lost`](crate::ShardStats::lost) names such commands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SyncPolicy {
     /// Sync before every answer; one sync covers everything that queued up meanwhile. Receipts are
     /// [`Durability::Durable`]. The default.
     #[default]
     Always,
-    /// Answer after the write and sync at most this much later, also when idle. Receipts are
-    /// [`Durability::Accepted`]. From 1 ms to 1 hour.
+    /// Answer after the write and begin to sync at most this much later, also when idle. Receipts are
+    /// [`Durability::Accepted`]. From 1 ms to 1 hour, in whole milliseconds. When the sync ends
+    /// is up to the disk.
     Interval(Duration),
-    /// Answer after the write and leave syncing to rolls and shutdown. Receipts are [`Durability::Written`].
+    /// Answer after the write and leave syncing to rolls (a full log file), to
+    /// [`Runtime::durable`](crate::Runtime::durable) and to an orderly shutdown. Receipts are [`Durability::Written`].
     Never,
 }
 

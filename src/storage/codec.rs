@@ -13,7 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
 
-/// No encoded value is longer.
+/// No encoded value is longer, in bytes: 256 MiB. Commands end long before, at
+/// [`Options::command_bytes_max`](crate::Options::command_bytes_max).
 pub const BYTES_MAX: usize = 256 * 1024 * 1024;
 
 const CONFIGURATION: Configuration<LittleEndian, Varint, Limit<BYTES_MAX>> =
@@ -44,7 +45,7 @@ impl CodecError {
 /// Encodes a value.
 ///
 /// # Errors
-/// The value's `Serialize` failed, or it is longer than 256 MiB.
+/// The value's `Serialize` failed, or it is longer than [`BYTES_MAX`].
 pub fn encode<T: Serialize>(value: &T) -> Result<Encoded, CodecError> {
     let mut bytes = Encoded::new();
     bincode::serde::encode_into_std_write(value, &mut bytes, CONFIGURATION)
