@@ -23,7 +23,7 @@ pub struct Digest([u64; LANES]);
 /// however many shards they have.
 ///
 /// # Errors
-/// A shard is stale or refused.
+/// [`ReadError::Stale`] or [`ReadError::Refused`], of any shard.
 pub fn digest(view: &View<Entity>, now: Time) -> Result<Digest, ReadError> {
     let mut digest = Digest::default();
     for shard in view.shards() {

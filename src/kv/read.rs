@@ -18,7 +18,7 @@ pub fn wall_clock() -> Time {
 /// the shard's logged time decides, so a key that a command has found expired is expired for readers too.
 ///
 /// # Errors
-/// The key's shard is stale or refused in this view.
+/// As [`View::get`].
 pub fn read(view: &View<Entity>, key: &[u8], now: Time) -> Result<Option<Arc<Entity>>, ReadError> {
     let Some(entity) = view.get(key)? else {
         return Ok(None);
@@ -39,7 +39,7 @@ impl Clock {
     /// The clock of a shard in a view, given the caller's wall clock.
     ///
     /// # Errors
-    /// The shard is stale or refused in this view.
+    /// As [`View::time`].
     pub fn of(view: &View<Entity>, shard: ShardId, now: Time) -> Result<Self, ReadError> {
         Ok(Self(view.time(shard)?.max(now)))
     }

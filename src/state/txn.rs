@@ -85,7 +85,8 @@ impl<'a, E> Txn<'a, E> {
         Ok(self.map.get(hash, key).cloned())
     }
 
-    /// Stores an entity under a key, replacing what is there.
+    /// Stores an entity under a key of this shard, replacing what is there. Under a key of another shard it would lie
+    /// where no reader looks.
     pub fn put(&mut self, key: &[u8], entity: E) {
         let heap_bytes = (self.measure)(&entity);
         self.write(key, Some(Measured { entity: Arc::new(entity), heap_bytes }));
@@ -103,7 +104,7 @@ impl<'a, E> Txn<'a, E> {
         self.cleared = true;
     }
 
-    /// How many keys the shard had before this command.
+    /// How many keys the shard had before this command, whatever it has written since.
     #[must_use]
     pub fn len_before(&self) -> usize {
         self.map.len()

@@ -11,11 +11,13 @@ use super::root::Root;
 use crate::model::{Position, ShardId, Time};
 use crate::sync::published::Positioned;
 
-/// Why a view cannot say what is under a key.
+/// Why a view cannot say what is under a key, or in a shard. It is part of the view: ask a newer one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The shard did not publish in time: its root is older than what has been answered.
+    /// The shard did not publish within [`Options::view_deadline`](crate::Options::view_deadline), or ended before it
+    /// could: its root is older than what has been answered. A newer view asks again;
+    /// [`Runtime::latest`](crate::Runtime::latest) shows the older root.
     #[error("{shard} has published up to {published}, but answered up to {answered}")]
     Stale {
         /// The shard.
@@ -25,10 +27,11 @@ pub enum ReadError {
         /// What a fresh view has to show: everything below this.
         answered: Position,
     },
-    /// The shard's log was refused when the directory was opened.
+    /// The shard's log was refused when the directory was opened: [`Runtime::recovery`](crate::Runtime::recovery) says
+    /// why. It stays so until the directory is opened again.
     #[error("{0} is unavailable: its log was refused")]
     Refused(ShardId),
-    /// There is no such shard.
+    /// There is no such shard. Only for shards that the caller names; a key always has one.
     #[error("there is no {0}")]
     NoSuchShard(ShardId),
 }
@@ -38,6 +41,9 @@ pub enum ReadError {
 /// Reading from it never waits, whatever the shards do meanwhile; it may be shared by threads and cloned for little. It
 /// is not a cut: each root is its shard's own latest. It keeps its roots' memory alive, so take a new one for every
 /// request rather than keeping one.
+///
+/// A shard whose root could not be had is an error on its own keys only. A view of
+/// [`Runtime::latest`](crate::Runtime::latest) is never [`Stale`](ReadError::Stale).
 #[derive(Debug)]
 pub struct View<E> {
     hasher: KeyHasher,
@@ -50,12 +56,12 @@ impl<E> Clone for View<E> {
     }
 }
 
-/// Some entries of one shard, and where to go on.
+/// Some entries of one shard, and where to go on: what [`View::scan`] returns.
 #[derive(Debug)]
 pub struct ScanPage<E> {
     /// Keys and entities.
     pub entries: Vec<(Vec<u8>, Arc<E>)>,
-    /// Where the next page starts; none: this was the last.
+    /// Where the next page starts, for [`View::scan`]; none: this was the last.
     pub next: Option<u64>,
 }
 
@@ -67,7 +73,7 @@ impl<E> View<E> {
     /// The entity under a key.
     ///
     /// # Errors
-    /// The key's shard is stale or refused. Other keys are not affected.
+    /// [`ReadError::Stale`] or [`ReadError::Refused`], of the key's shard. Other keys are not affected.
     pub fn get(&self, key: &[u8]) -> Result<Option<Arc<E>>, ReadError> {
         let hash = self.hasher.hash(key);
         let root = self.root(self.hasher.shard(hash))?;
@@ -88,7 +94,7 @@ impl<E> View<E> {
     /// How many entries a shard has.
     ///
     /// # Errors
-    /// The shard is stale or refused.
+    /// [`ReadError::Stale`], [`ReadError::Refused`] or [`ReadError::NoSuchShard`].
     pub fn len(&self, shard: ShardId) -> Result<usize, ReadError> {
         Ok(self.root(shard)?.map().len())
     }
@@ -96,15 +102,16 @@ impl<E> View<E> {
     /// The exclusive end of what the view shows of a shard.
     ///
     /// # Errors
-    /// The shard is stale or refused.
+    /// [`ReadError::Stale`], [`ReadError::Refused`] or [`ReadError::NoSuchShard`].
     pub fn end(&self, shard: ShardId) -> Result<Position, ReadError> {
         Ok(self.root(shard)?.end())
     }
 
-    /// The last time that was logged in a shard, which is what its commands have seen of the clock.
+    /// The last time that was logged in a shard, which is what its commands have seen of the clock; 0 if it never had
+    /// one.
     ///
     /// # Errors
-    /// The shard is stale or refused.
+    /// [`ReadError::Stale`], [`ReadError::Refused`] or [`ReadError::NoSuchShard`].
     pub fn time(&self, shard: ShardId) -> Result<Time, ReadError> {
         Ok(self.root(shard)?.time())
     }
@@ -112,16 +119,17 @@ impl<E> View<E> {
     /// All entries of a shard, in the order of their hashes: the same for every process that opens the directory.
     ///
     /// # Errors
-    /// The shard is stale or refused.
+    /// [`ReadError::Stale`], [`ReadError::Refused`] or [`ReadError::NoSuchShard`].
     pub fn iter(&self, shard: ShardId) -> Result<impl Iterator<Item = (&[u8], &Arc<E>)>, ReadError> {
         Ok(self.root(shard)?.map().iter().map(|entry| (entry.key(), entry.value())))
     }
 
-    /// About `limit` entries (at least one) of a shard from a place on; 0 is the start. Going on from page to page,
-    /// also with newer views, returns every key at least once that is there the whole time.
+    /// About `limit` entries of a shard from a place on; 0 is the start. A page has one entry at least if there are any
+    /// left, and more than `limit` only where keys share a hash. Going on from page to page, also with newer views and
+    /// after another opening, returns every key at least once that is there the whole time.
     ///
     /// # Errors
-    /// The shard is stale or refused.
+    /// [`ReadError::Stale`], [`ReadError::Refused`] or [`ReadError::NoSuchShard`].
     pub fn scan(&self, shard: ShardId, from: u64, limit: usize) -> Result<ScanPage<E>, ReadError> {
         let batch = self.root(shard)?.map().scan(Cursor::at(from), limit);
         let entries = batch.entries.iter().map(|entry| (entry.key().to_vec(), Arc::clone(entry.value())));
