@@ -23,10 +23,17 @@ use crate::model::{Position, ShardId};
 use crate::state::KeyHasher;
 use crate::sync::published::Positioned;
 
-/// A running state machine: a cheap clone, usable from every task and thread of a tokio runtime.
+/// A running state machine: a cheap clone, usable from every task and thread. All methods may be called at the same
+/// time.
 ///
 /// Dropping the last clone of a runtime made by [`Runtime::open`] stops it at once, without waiting for the disk:
-/// whatever was answered is as safe as its receipt says. [`Runtime::shutdown`] also finishes what is on its way.
+/// whatever was answered is as safe as its receipt says. [`Runtime::shutdown`] also finishes what is on its way. A
+/// handle from a [`Root`] keeps nothing running and stops nothing.
+///
+/// # Panics
+/// The actors live on the tokio runtime that opened this and end with it. Deadlines are timers of the runtime that
+/// polls the future: submitting, [`Runtime::view`] and [`Runtime::shutdown`] panic where there is none, or none with
+/// timers.
 pub struct Runtime<M: StateMachine> {
     pub(crate) shared: Arc<Shared<M>>,
     guard: Option<Arc<StopOnDrop<M>>>,
@@ -70,11 +77,15 @@ impl<M: StateMachine> std::fmt::Debug for Runtime<M> {
 pub enum Outcome {
     /// Executed, and synced.
     Durable,
-    /// Executed and written, not yet synced.
+    /// Executed and written, not yet synced. A failure of the disk or a power cut can still make it `NotExecuted`.
     Accepted,
-    /// Accepted by the shard; the disk has not said yet.
+    /// Not known yet: the shard has accepted it and the disk has not said, or the running epoch has not come so far.
+    ///
+    /// It lasts as long as a write or sync takes, and after a death of the shard's actors until its next life has
+    /// begun. In a shard that was fenced or refused, or a runtime that has ended, nobody finds out any more: then it
+    /// lasts until the directory is opened again, with that shard readable.
     Pending,
-    /// Certainly not executed, now and after any recovery.
+    /// Not part of the log, now and after any recovery: never executed, or answered `Accepted` or `Written` and lost.
     NotExecuted,
     /// Never given out by this directory, as far as it remembers.
     Forgotten,
@@ -88,39 +99,48 @@ pub struct Stats {
     pub shards: Vec<ShardStats>,
 }
 
-/// Numbers about a shard. Counts are since the runtime started.
+/// Numbers about a shard, each as of its own moment. Counts begin with 0 when the directory is opened, and go on over
+/// restarts of the shard.
+///
+/// The three positions are exclusive ends in the timeline of the shard's present life. Compare them with positions of
+/// the same epoch only: one of an older epoch may be lost though it is less. [`Runtime::outcome`] knows about all.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ShardStats {
     /// The shard.
     pub shard: ShardId,
-    /// Why it refuses commands, if it does.
+    /// Why it refuses commands, if it does: the first reason stays.
     pub refusal: Option<NotExecuted>,
-    /// Everything below has been answered, under the policy.
+    /// Everything below has been answered, under the policy. Raised before its callers hear of it.
     pub answered: Position,
-    /// Everything below is synced.
+    /// Everything below is synced. Raised after every good sync: before the answer under `Always`, later under the
+    /// others.
     pub durable: Position,
-    /// Everything below is visible to readers.
+    /// Everything below is visible to readers. Behind `answered` while nobody reads: [`Runtime::view`] brings it up.
     pub published: Position,
-    /// Commands that wait in the lane.
+    /// Commands in the lane that the shard has not taken up, given up ones included, now.
     pub waiting: usize,
-    /// Batches and requests that wait for the log's writer, which sits in a write or sync meanwhile.
+    /// Batches and requests that wait for the log's writer, which sits in a write or sync meanwhile, now.
     pub waiting_batches: usize,
-    /// Frames written.
+    /// Frames written to the log, failed writes and the empty frames of an idle writer included; not those that a move
+    /// writes again. Counted after the write.
     pub frames: u64,
-    /// Bytes of frames written.
+    /// Bytes of those frames, headers and padding included.
     pub wal_bytes: u64,
-    /// Syncs of log files, headers included.
+    /// Syncs of log files by the writer, failed ones included: for frames, for a new file's header, for a move. Counted
+    /// after the sync.
     pub syncs: u64,
     /// How often the log moved to a fresh file after a failed write or sync.
     pub moves: u64,
     /// How often the shard's actors were restarted.
     pub restarts: u64,
-    /// Entries in the working state, as of the last batch.
+    /// Entries in the working state, as of the last batch with commands; 0 before the first one since the opening.
+    /// [`View::len`](crate::View::len) always knows.
     pub entries: u64,
-    /// Memory of the working state, as accounted, as of the last batch.
+    /// Memory of the working state in bytes, as accounted (see [`StateMachine::heap_bytes`]), as of the same batch.
     pub memory_bytes: u64,
-    /// Commands that were answered before they were durable, and lost.
+    /// Commands that were answered before they were durable, and lost. Added to when the log is sealed or read again
+    /// after a failure; always empty under `Always`.
     pub lost: Vec<LostRange>,
 }
 
@@ -129,13 +149,31 @@ impl<M: StateMachine> Runtime<M> {
     ///
     /// When it returns, everything that was ever answered `Durable` is in the state, synced and visible. A shard whose
     /// log is damaged is refused and the others are open: look at [`Runtime::recovery`]. Opening and closing again
-    /// without a command changes no byte. Must be called within a tokio runtime with timers enabled.
+    /// without a command changes no byte. Must be called within a tokio runtime with timers enabled; a current-thread
+    /// one will do.
+    ///
+    /// # The directory
+    /// It is made if its parent exists. One that holds no data of this crate becomes a new data directory, whatever
+    /// else is in it: `LOCK`, `CURRENT`, `manifest-*.log` and `shard-*` are added, other names are left alone. So a
+    /// wrong path is not noticed.
+    ///
+    /// `LOCK` keeps others out, of this process too. Every thread that can write holds it, so it is free a moment after
+    /// [`Runtime::shutdown`] has returned or the last handle was dropped; [`Options::lock_wait`] covers that.
+    ///
+    /// Network file systems (NFS, SMB, AFS, Ceph), FUSE and 9p are refused.
     ///
     /// # Errors
-    /// [`OpenError`]; nothing that the directory held was changed.
+    /// [`OpenError`]. Outside of a tokio runtime it is [`OpenError::Actor`].
+    ///
+    /// # Panics
+    /// None. Panics of `apply`, and of the actors' machinery when the process has no thread or file descriptor left,
+    /// are caught. Under `panic = "abort"` in the application's profile they cannot be, and end the process: `apply`
+    /// that panics, exhaustion at an opening or a restart, and a logged command that panics when it is replayed, at
+    /// every opening and whatever [`Options::poison`] says.
     ///
     /// # Cancellation
-    /// Dropping the future stops what was started; the lock is free once its threads have ended.
+    /// Dropping the future stops what was started. A recovery that is running goes on to its end, on its threads, with
+    /// the lock held. What was made of a new directory stays, and the next opening goes on from it.
     ///
     /// # Example
     /// See the crate's [front page](crate).
@@ -143,9 +181,15 @@ impl<M: StateMachine> Runtime<M> {
         Self::open_with(RootArguments::new(machine, options)).await
     }
 
-    /// Opens a directory of another disk.
+    /// Opens a directory of another disk: a simulated one, in tests.
     ///
     /// # Errors
+    /// As [`Runtime::open`].
+    ///
+    /// # Panics
+    /// As [`Runtime::open`].
+    ///
+    /// # Cancellation
     /// As [`Runtime::open`].
     #[cfg(feature = "sim")]
     pub async fn open_on(
@@ -177,26 +221,45 @@ impl<M: StateMachine> Runtime<M> {
         self.shared.hasher.shards()
     }
 
-    /// The shard that a key belongs to.
+    /// The shard that a key belongs to, for as long as the directory exists.
     #[must_use]
     pub fn shard_of(&self, key: &[u8]) -> ShardId {
         self.shared.hasher.shard(self.shared.hasher.hash(key))
     }
 
-    /// What opening the directory found.
+    /// What opening the directory found. Restarts of a shard do not change it.
     #[must_use]
     pub fn recovery(&self) -> &RecoveryReport {
         &self.shared.report
     }
 
-    /// Numbers as of now. Never waits.
+    /// Numbers as of now. Never waits, also after the end.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats { shards: self.shared.slots.iter().map(|slot| shard_stats(slot)).collect() }
     }
 
-    /// Ends the runtime in good order: refuses new commands, applies what waits, writes, syncs and answers everything,
-    /// and marks the log as closed. Handles stay valid: reads go on, commands are `NotExecuted(ShuttingDown)`.
+    /// Ends the runtime in good order, for all handles: refuses new commands, applies what waits, writes, syncs and
+    /// answers everything, and marks the log as closed. Handles stay valid: reads go on, commands are
+    /// `NotExecuted(ShuttingDown)`. Whoever asks while it is going on gets the same result.
+    ///
+    /// ```
+    /// use mainstay::kv::{Command, Kv};
+    /// use mainstay::{NotExecuted, Options, Runtime, ShutdownError, SubmitError, SyncPolicy};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let options = Options { sync: SyncPolicy::Never, ..Options::new(dir.path()) };
+    /// let runtime = Runtime::open(Kv, options).await?;
+    /// runtime.submit(Command::set("greeting", "hello")).await?;
+    /// runtime.shutdown().await?; // everything is synced
+    /// let answer = runtime.submit(Command::set("greeting", "bye")).await;
+    /// assert_eq!(answer, Err(SubmitError::NotExecuted(NotExecuted::ShuttingDown)));
+    /// assert_eq!(runtime.shutdown().await, Err(ShutdownError::Ended));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ShutdownError::Unfinished`] after [`Options::shutdown_deadline`], or after twice as long if the manifest hangs

@@ -33,7 +33,8 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 pub struct RecoveryReport {
     /// One a shard, in order.
     pub shards: Vec<ShardRecovery>,
-    /// How long opening took, shards in parallel.
+    /// How long opening took, shards in parallel: from the first look at the directory, waiting for its lock included,
+    /// until the last shard was read.
     pub duration: Duration,
 }
 

@@ -27,23 +27,24 @@ pub(crate) struct Replayed<E> {
     pub(crate) report: ShardRecovery,
 }
 
-/// What recovery found in one shard.
+/// What recovery found in one shard. Of a refused one nothing is known: its numbers are 0, and `next` is 1.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ShardRecovery {
     /// The shard.
     pub shard: ShardId,
-    /// The first lsn that is free.
+    /// The first lsn that is free: the next command's.
     pub next: Lsn,
-    /// Commands that were replayed.
+    /// Commands in the log, which were replayed, those that were left out included.
     pub commands: u64,
-    /// Bytes of log that were read.
+    /// Bytes of frames that were read, headers and padding included.
     pub bytes: u64,
     /// Bytes behind the log's end that a crash has torn, left in place, or that the file has lost.
     pub torn_bytes: u64,
-    /// Commands that were left out because they cannot be replayed, see [`Poison::Skip`](crate::Poison::Skip).
+    /// Commands that were left out because they cannot be replayed, now or when that was found out, see
+    /// [`Poison::Skip`](crate::Poison::Skip).
     pub poison_skipped: u64,
-    /// How long it took.
+    /// How long reading and replaying took.
     pub duration: Duration,
     /// Why the shard takes no reads or writes, if its log was refused.
     pub refused: Option<Arc<LogError>>,

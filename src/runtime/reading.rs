@@ -18,7 +18,7 @@ type Seen<M> = Result<Arc<Root<Entity<M>>>, ReadError>;
 impl<M: StateMachine> Runtime<M> {
     /// What is published now, in every shard. Never waits and never fails as a whole; it may not show the newest
     /// receipts. Roots are published on demand, and this is one: a shard that goes on writing will soon publish a
-    /// newer one.
+    /// newer one. One that is idle will not; [`Runtime::view`] makes it.
     #[must_use]
     pub fn latest(&self) -> View<M::Entity> {
         let seen = self.shared.slots.iter().map(|slot| {
@@ -42,7 +42,25 @@ impl<M: StateMachine> Runtime<M> {
     ///
     /// Shards whose published root is older are asked for a newer one; a shard that does not deliver within
     /// [`Options::view_deadline`](crate::Options::view_deadline) is [`ReadError::Stale`] in the view, on its own keys
-    /// only.
+    /// only. Fenced shards, and those of a runtime that was shut down, are read as before.
+    ///
+    /// ```
+    /// use mainstay::kv::{Command, Kv};
+    /// use mainstay::{Options, Runtime};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let runtime = Runtime::open(Kv, Options::new(dir.path())).await?;
+    /// let before = runtime.view().await;
+    /// let receipt = runtime.submit(Command::set("greeting", "hello")).await?;
+    /// let after = runtime.view().await;
+    /// assert!(before.get(b"greeting")?.is_none()); // a view never changes
+    /// assert!(after.get(b"greeting")?.is_some());
+    /// assert!(after.end(receipt.shard)? > receipt.position);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Cancellation
     /// Nothing happens.
@@ -68,8 +86,28 @@ impl<M: StateMachine> Runtime<M> {
         View::new(self.shared.hasher, seen)
     }
 
-    /// What became of a position, from the watermarks and the manifest's table of epochs. A shard that does not exist
-    /// is `Forgotten`.
+    /// What became of a position, from the watermarks and the manifest's table of epochs: for
+    /// [`SubmitError::Unconfirmed`](crate::SubmitError::Unconfirmed), in this runtime or after another opening. Does
+    /// not wait: while it is [`Outcome::Pending`], ask again later or use [`Runtime::durable`]. A shard that does not
+    /// exist is `Forgotten`.
+    ///
+    /// ```
+    /// use mainstay::kv::{Command, Kv};
+    /// use mainstay::{Options, Outcome, Runtime, SyncPolicy};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let hour = SyncPolicy::Interval(Duration::from_secs(3600));
+    /// let runtime = Runtime::open(Kv, Options { sync: hour, ..Options::new(dir.path()) }).await?;
+    /// let receipt = runtime.submit(Command::set("greeting", "hello")).await?;
+    /// assert_eq!(runtime.outcome(receipt.shard, receipt.position).await, Outcome::Accepted);
+    /// runtime.durable(receipt.shard, receipt.position).await?; // now, not in an hour
+    /// assert_eq!(runtime.outcome(receipt.shard, receipt.position).await, Outcome::Durable);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Cancellation
     /// Nothing happens.
@@ -82,13 +120,15 @@ impl<M: StateMachine> Runtime<M> {
     }
 
     /// Waits until a position is synced: for more than the policy gave. Under `Interval` and `Never` it has the log
-    /// synced now.
+    /// synced now. [`ShardStats::durable`](crate::ShardStats::durable) only shows how far the log is synced.
     ///
-    /// There is no deadline: while a disk stalls this waits. Put a timeout around it where that matters.
+    /// There is no deadline: while a disk stalls, and for a position of the running epoch that was not given out yet,
+    /// this waits. Put a timeout around it where that matters.
     ///
     /// # Errors
-    /// [`DurableError::NotExecuted`]: the position is not part of the log. [`DurableError::Stopped`]: nobody is left to
-    /// sync it. [`DurableError::NoSuchShard`].
+    /// [`DurableError::NotExecuted`]: the position is not part of the log, or [`Outcome::Forgotten`].
+    /// [`DurableError::Stopped`]: nobody is left to sync it, since the shard is fenced or refused or the runtime has
+    /// ended. [`DurableError::NoSuchShard`].
     ///
     /// # Cancellation
     /// Nothing is undone.
