@@ -9,14 +9,16 @@ pub use crate::state::ReadError;
 pub use crate::storage::codec::CodecError;
 pub use crate::storage::error::{DiskError, LogError, ManifestError};
 
-/// A directory cannot be opened. Nothing that it held was changed.
+/// A directory cannot be opened. No data that it held was changed: at most left-overs of a crash were removed, and
+/// poison was remembered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// An option is out of range.
     #[error(transparent)]
     Options(#[from] OptionsError),
-    /// Somebody else, perhaps in this process, has the directory open.
+    /// Somebody else, perhaps in this process, has the directory open, or threads of a runtime that has ended have not
+    /// yet. It was waited for as long as [`Options::lock_wait`](crate::Options::lock_wait) says.
     #[error("{} is in use: its lock is held by another runtime", path.display())]
     Locked {
         /// The lock file.
@@ -31,7 +33,7 @@ pub enum OpenError {
         /// The path.
         path: PathBuf,
     },
-    /// The directory is on a network file system, whose syncs and locks mean too little.
+    /// The directory is on a network file system, FUSE or 9p, whose syncs and locks mean too little.
     #[error("{} is on {kind}, a network file system", path.display())]
     NetworkFileSystem {
         /// The directory.
@@ -56,10 +58,11 @@ pub enum OpenError {
         /// The routing's id.
         found: u32,
     },
-    /// An actor could not be started.
+    /// An actor could not be started: there is no tokio runtime, the process has no thread or file descriptor left, or
+    /// the manifest could not remember poison.
     #[error("an actor could not be started: {reason}")]
     Actor {
-        /// What ractor said.
+        /// What went wrong.
         reason: String,
     },
 }
@@ -68,7 +71,8 @@ pub enum OpenError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// It certainly has no effect, now and after any recovery. Submitting it again is safe.
+    /// It certainly has no effect, now and after any recovery. Submitting it again is safe; the reason says whether it
+    /// makes sense.
     #[error("not executed: {0}")]
     NotExecuted(#[from] NotExecuted),
     /// It was accepted, and its outcome was not known in time. [`Runtime::outcome`](crate::Runtime::outcome) can tell
@@ -86,25 +90,30 @@ pub enum SubmitError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotExecuted {
-    /// The shard's lane is full.
+    /// The shard's lane is full. Only [`Runtime::try_submit`](crate::Runtime::try_submit) and
+    /// [`RootMessage::Submit`](crate::RootMessage::Submit) say so; try again later.
     #[error("the shard has too many commands on their way")]
     Busy,
-    /// Nobody took it up in time.
+    /// The shard did not take it up within [`Options::submit_deadline`](crate::Options::submit_deadline): it is
+    /// overloaded, its disk hangs, or it is being restarted. Try again later.
     #[error("the shard did not take it up in time")]
     DeadlineBeforeAccept,
-    /// The runtime is stopping or has stopped.
+    /// The runtime is stopping or has stopped. It takes no command any more.
     #[error("the runtime is shutting down")]
     ShuttingDown,
-    /// The shard takes no writes: its disk failed, or its actors died too often.
+    /// The shard took no writes: its disk failed, or its actors died too often. If
+    /// [`ShardStats::refusal`](crate::ShardStats::refusal) says so too, it stays like that until the directory is
+    /// opened again; otherwise its actors were just being replaced, and the next command may go through.
     #[error("the shard is fenced")]
     Fenced,
-    /// The shard's log was refused when the directory was opened.
+    /// The shard's log was refused when the directory was opened: [`Runtime::recovery`](crate::Runtime::recovery) says
+    /// why.
     #[error("the shard's log was refused")]
     Refused,
     /// The encoded command is too long.
     #[error("it has {bytes} bytes encoded, and the limit is {limit}")]
     TooLarge {
-        /// Its length.
+        /// Its length, in bytes.
         bytes: usize,
         /// [`Options::command_bytes_max`](crate::Options::command_bytes_max).
         limit: u32,
@@ -112,13 +121,14 @@ pub enum NotExecuted {
     /// It cannot be encoded, or not be decoded again: see [`StateMachine::Command`](crate::StateMachine::Command).
     #[error("it cannot be encoded and decoded: {0}")]
     NotEncodable(String),
-    /// The shard would outgrow its part of [`Options::memory_bytes`](crate::Options::memory_bytes).
+    /// The shard would outgrow its part of [`Options::memory_bytes`](crate::Options::memory_bytes). Commands that free
+    /// memory go through.
     #[error("the shard's memory is full")]
     OutOfMemory,
-    /// There is no space on the disk for the log to go on.
+    /// There is no space on the disk for the log to go on. The shard goes on by itself when there is.
     #[error("there is no space for the log")]
     StorageFull,
-    /// `apply` panicked; nothing has changed.
+    /// `apply` panicked; nothing has changed. It will again, unless the state is another by then.
     #[error("the state machine panicked")]
     Panicked,
     /// There is no such shard.
@@ -130,10 +140,10 @@ pub enum NotExecuted {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DurableError {
-    /// The command is not in the log: it was never executed, or was lost with its epoch.
+    /// The command is not in the log: it was never executed or was lost, or the directory does not know the position.
     #[error("the position is not part of the log")]
     NotExecuted,
-    /// The runtime or the shard ended first.
+    /// The runtime or the shard ended first. The next opening knows more.
     #[error("the shard has stopped")]
     Stopped,
     /// There is no such shard.

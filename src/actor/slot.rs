@@ -23,7 +23,7 @@ use crate::sync::published::Published;
 use crate::sync::room::Room;
 use crate::sync::tenure::Tenure;
 
-/// What a caller gets for a command that was executed.
+/// What a caller gets for a command that was executed. Every view taken from then on shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt<R> {
@@ -33,7 +33,7 @@ pub struct Receipt<R> {
     pub shard: ShardId,
     /// Its position in the shard's log, for ever.
     pub position: Position,
-    /// How safe it was when this receipt was made.
+    /// How safe it was when this receipt was made; it does not get less safe.
     pub durability: Durability,
 }
 
@@ -117,7 +117,7 @@ pub struct LostRange {
     pub epoch: Epoch,
     /// The first.
     pub first: Lsn,
-    /// The one after the last.
+    /// The one after the last. The numbers from `first` to here may be given to other commands, in a later epoch.
     pub end: Lsn,
 }
 

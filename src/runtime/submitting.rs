@@ -32,13 +32,45 @@ struct Waiting<'a, M: StateMachine> {
 impl<M: StateMachine> Runtime<M> {
     /// Submits one command to the shard of its key and waits for its receipt.
     ///
-    /// On return the command is as durable as the receipt says, and every [`Runtime::view`] taken from then on shows
-    /// it. Commands submitted by one task, each after the other's receipt, take effect in that order.
+    /// On return the command is as durable as the receipt says, which is what the
+    /// [`SyncPolicy`](crate::SyncPolicy) gives, and every [`Runtime::view`] taken from then on shows it. Commands
+    /// submitted by one task, each after the other's receipt, take effect in that order; those that are on their way at
+    /// the same time in any.
+    ///
+    /// Two deadlines follow each other. [`Options::submit_deadline`](crate::Options::submit_deadline), from the call
+    /// on, is for waiting: for room in a full lane, and in the lane until the shard takes the command up. Until then it
+    /// can be given up without a doubt. From then on [`Options::sync_deadline`](crate::Options::sync_deadline) is for
+    /// the disk, and who has waited so long does not know the outcome.
+    ///
+    /// ```
+    /// use mainstay::kv::{Command, Kv, Reply};
+    /// use mainstay::{Durability, Options, Runtime, SubmitError};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let runtime = Runtime::open(Kv, Options::new(dir.path())).await?;
+    /// match runtime.submit(Command::increment("visits", 1)).await {
+    ///     Ok(receipt) => {
+    ///         assert_eq!(receipt.reply, Reply::Number(1));
+    ///         assert_eq!(receipt.durability, Durability::Durable); // under `SyncPolicy::Always`
+    ///     }
+    ///     // Certainly no effect: submitting it again is safe.
+    ///     Err(SubmitError::NotExecuted(reason)) => println!("{reason}"),
+    ///     // Perhaps: submitting it again may count twice.
+    ///     Err(SubmitError::Unconfirmed { shard, position }) => {
+    ///         println!("{:?}", runtime.outcome(shard, position).await);
+    ///     }
+    ///     Err(other) => return Err(other.into()),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`SubmitError::NotExecuted`]: it has no effect, now or ever.
-    /// [`SubmitError::Unconfirmed`]: its outcome was not known
-    /// within [`Options::sync_deadline`](crate::Options::sync_deadline); ask [`Runtime::outcome`] later.
+    /// [`SubmitError::NotExecuted`]: it has no effect, now or ever; [`NotExecuted`] says what can be done about it.
+    /// [`SubmitError::Unconfirmed`]: it was taken up, and then the deadline came or the shard's actors died; ask
+    /// [`Runtime::outcome`] later.
     ///
     /// # Cancellation
     /// A dropped future withdraws the command if the shard has not taken it up, and leaves it alone otherwise: it is
@@ -51,10 +83,31 @@ impl<M: StateMachine> Runtime<M> {
         wait(prepared.push(true), deadline).await
     }
 
-    /// As [`Runtime::submit`], but answers `NotExecuted(Busy)` instead of waiting for room in the shard's lane.
+    /// As [`Runtime::submit`], but answers `NotExecuted(Busy)` instead of waiting for room in the shard's lane. Once it
+    /// has room it waits like any other, with both deadlines.
+    ///
+    /// ```
+    /// use mainstay::kv::{Command, Kv};
+    /// use mainstay::{NotExecuted, Options, Runtime, SubmitError};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// // One command at a time.
+    /// let options = Options { lane_commands: 1, ..Options::new(dir.path()) };
+    /// let runtime = Runtime::open(Kv, options).await?;
+    /// let (first, second) = tokio::join!(
+    ///     runtime.submit(Command::set("first", "1")),
+    ///     runtime.try_submit(Command::set("second", "2")),
+    /// );
+    /// assert!(first.is_ok());
+    /// assert_eq!(second, Err(SubmitError::NotExecuted(NotExecuted::Busy)));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// As [`Runtime::submit`].
+    /// As [`Runtime::submit`], and [`NotExecuted::Busy`].
     ///
     /// # Cancellation
     /// As [`Runtime::submit`].
@@ -68,9 +121,26 @@ impl<M: StateMachine> Runtime<M> {
     }
 
     /// As [`Runtime::submit`], to a shard of the caller's choice: for commands that have no key, such as a sweep.
+    /// [`StateMachine::key`] is not asked, so entities that such a command stores under keys of other shards are found
+    /// by no reader.
+    ///
+    /// ```
+    /// use mainstay::kv::{Command, Kv};
+    /// use mainstay::{Options, Runtime, ShardId};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let runtime = Runtime::open(Kv, Options { shards: Some(3), ..Options::new(dir.path()) }).await?;
+    /// for shard in (0..runtime.shard_count()).map(ShardId) {
+    ///     runtime.submit_to(shard, Command::Clear).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// As [`Runtime::submit`].
+    /// As [`Runtime::submit`], and [`NotExecuted::NoSuchShard`].
     ///
     /// # Cancellation
     /// As [`Runtime::submit`].
@@ -82,11 +152,34 @@ impl<M: StateMachine> Runtime<M> {
         wait(prepared.push(true), deadline).await
     }
 
-    /// Submits many commands at once: those of one shard take effect in the order given, usually in one frame of its
-    /// log. Answers come in the order of the commands. Each command succeeds or fails by itself.
+    /// Submits many commands at once: those of one shard take effect in the order given, usually in few frames of its
+    /// log. Answers come in the order of the commands, when the last one is known.
+    ///
+    /// Each command succeeds or fails by itself, and there is no transaction: where one is not executed, those behind
+    /// it may be. The deadlines are those of [`Runtime::submit`], with one
+    /// [`Options::submit_deadline`](crate::Options::submit_deadline) for all, from the call on. A full lane holds up
+    /// everything behind the command that waits for it, for other shards too. When the deadline comes, commands that
+    /// were not taken up are `NotExecuted(DeadlineBeforeAccept)`, and later ones that just find room may still be
+    /// executed: what is executed keeps its order, with gaps.
+    ///
+    /// ```
+    /// use mainstay::kv::{Command, Kv, Reply};
+    /// use mainstay::{Options, Runtime};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let runtime = Runtime::open(Kv, Options::new(dir.path())).await?;
+    /// let commands = (0..100).map(|_| Command::increment("visits", 1)).collect();
+    /// for (sum, answer) in (1..).zip(runtime.submit_many(commands).await) {
+    ///     assert_eq!(answer?.reply, Reply::Number(sum));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Cancellation
-    /// As if each had been submitted by itself.
+    /// As if each had been submitted by itself; those that still waited for room are not submitted.
     pub async fn submit_many(&self, commands: Vec<M::Command>) -> Vec<Answer<M>> {
         let deadline = self.submit_deadline();
         let mut waiting = Vec::with_capacity(commands.len());
