@@ -28,6 +28,19 @@ use crate::storage::disk::{Disk, StandardDisk};
 /// The runtime's root, an ordinary ractor actor. [`Runtime::open`] spawns one; an application with supervisors of its
 /// own spawns it linked, and asks it for the [`Runtime`].
 ///
+/// Spawning it opens the directory and returns when everything is recovered and running.
+/// - An opening that fails is `SpawnErr::StartupFailed` for whoever spawns, and no event for the supervisor. The error
+///   in it is an [`OpenError`](crate::OpenError), by `downcast_ref`, but for what [`Runtime::open`] would call
+///   [`OpenError::Actor`](crate::OpenError::Actor), which may be ractor's own.
+/// - Stopped (`stop`, the end of its supervisor) or killed, it takes all its actors along and waits for nothing:
+///   commands on their way are `Unconfirmed` if a shard has taken them up, all others `NotExecuted(ShuttingDown)`. As
+///   far as the data is concerned it is a crash. [`RootMessage::Shutdown`] is the orderly end. After either the
+///   supervisor hears `ActorTerminated`.
+/// - It fails only if its manifest keeper dies: `ActorFailed` for the supervisor, and the same as being stopped for
+///   callers.
+/// - It does not restart itself. To go on, spawn another with new arguments;
+///   [`Options::lock_wait`](crate::Options::lock_wait) covers the threads that the old one has left.
+///
 /// ```no_run
 /// # use std::borrow::Cow;
 /// # use mainstay::{Abort, At, StateMachine, Txn};
@@ -42,6 +55,7 @@ use crate::storage::disk::{Disk, StandardDisk};
 /// use mainstay::{Options, Root, RootArguments, RootMessage};
 ///
 /// # async fn example(supervisor: ActorCell) -> Result<(), Box<dyn std::error::Error>> {
+/// // In the supervisor's `pre_start`, say.
 /// let arguments = RootArguments::new(Machine, Options::new("/var/lib/app"));
 /// let (root, _) = Root::spawn_linked(None, Root::default(), arguments, supervisor).await?;
 /// let runtime = call!(root, RootMessage::Runtime)?;
@@ -55,7 +69,7 @@ impl<M> Default for Root<M> {
     }
 }
 
-/// What a [`Root`] starts with.
+/// What a [`Root`] starts with: for one start, since the machine goes with it.
 pub struct RootArguments<M> {
     pub(crate) name: String,
     machine: M,
@@ -64,7 +78,7 @@ pub struct RootArguments<M> {
 }
 
 impl<M: StateMachine> RootArguments<M> {
-    /// Opens the options' directory with this machine.
+    /// Opens the options' directory with this machine. Options are checked when the root starts.
     pub fn new(machine: M, options: Options) -> Self {
         Self { name: process_unique_name(), machine, options, disk: Arc::new(StandardDisk) }
     }

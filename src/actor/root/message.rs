@@ -12,7 +12,14 @@ use crate::state::View;
 
 /// What a [`Root`](super::Root) can be asked: all that a [`Runtime`] offers.
 ///
-/// A mailbox has no backpressure, so `Submit` answers `Busy` where [`Runtime::submit`] would wait.
+/// A mailbox has no backpressure and no bound, so `Submit` answers `Busy` where [`Runtime::submit`] would wait.
+/// `Submit`, `SubmitMany`, `SubmitTo`, `View`, `Outcome` and `Durable` each run in a task of their own. So they take
+/// effect in any order, and what waits in such a task, for room in a lane or for the disk, is bounded by whoever sends,
+/// not by the lane: prefer the handle of [`RootMessage::Runtime`] for more than a few. `Runtime`, `Latest` and `Stats`
+/// are answered in the order of the mailbox.
+///
+/// A root that has ended, or ends before it has read a message, drops the reply port: `call!` says so. What a task has
+/// begun it still answers.
 #[expect(missing_debug_implementations, reason = "commands need not be Debug")]
 #[non_exhaustive]
 pub enum RootMessage<M: StateMachine> {
