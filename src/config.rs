@@ -85,8 +85,8 @@ pub enum Poison {
     #[default]
     Refuse,
     /// Leave the command out, now and in every later replay, whatever the code can do by then; the manifest remembers
-    /// it. It was answered, and [`Runtime::outcome`](crate::Runtime::outcome) goes on to say `Durable`: it is in the
-    /// log, and not in the state.
+    /// it. It was answered and is in the log, but not in the state: [`Runtime::outcome`](crate::Runtime::outcome) says
+    /// `NotExecuted` from then on.
     ///
     /// There is no limit on how many: a schema that `upcast_command` does not know leaves out every command of it, and
     /// with them the state. Look at [`ShardRecovery::poison_skipped`](crate::ShardRecovery::poison_skipped) after every
@@ -124,6 +124,8 @@ pub struct OptionsError {
 
 const SEGMENT_BYTES: (u64, u64) = (4 * 1024, 1024 * 1024 * 1024);
 const SHARDS_MAX: u32 = 4096;
+/// Clocks count whole milliseconds.
+const TIME_MIN: Duration = Duration::from_millis(1);
 /// Longer times would overflow what clocks can add.
 const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Larger batches gain nothing and make one caller wait for another's bytes.
@@ -218,8 +220,8 @@ impl Options {
             ("restarts.pause", self.restarts.pause, true),
             ("restarts.pause_max", self.restarts.pause_max, true),
         ] {
-            if deadline.is_zero() && !may_be_zero {
-                return refuse(option, "must be more than zero");
+            if deadline < TIME_MIN && !may_be_zero {
+                return refuse(option, "must be at least 1 ms");
             }
             if deadline > TIME_MAX {
                 return refuse(option, "must be at most 365 days");
@@ -296,6 +298,7 @@ mod tests {
         assert_eq!(with(&|o| o.lane_bytes = 5), Err("lane_bytes"));
         assert_eq!(with(&|o| o.sync = SyncPolicy::Interval(Duration::ZERO)), Err("sync"));
         assert_eq!(with(&|o| o.sync_deadline = Duration::ZERO), Err("sync_deadline"));
+        assert_eq!(with(&|o| o.sync_deadline = Duration::from_micros(999)), Err("sync_deadline"));
         assert_eq!(with(&|o| o.submit_deadline = Duration::MAX), Err("submit_deadline"));
         assert_eq!(with(&|o| o.sync_deadline = Duration::MAX), Err("sync_deadline"));
         assert_eq!(with(&|o| o.view_deadline = Duration::MAX), Err("view_deadline"));

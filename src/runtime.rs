@@ -33,7 +33,7 @@ use crate::sync::published::Positioned;
 /// # Panics
 /// The actors live on the tokio runtime that opened this and end with it. Deadlines are timers of the runtime that
 /// polls the future: submitting, [`Runtime::view`] and [`Runtime::shutdown`] panic where there is none, or none with
-/// timers.
+/// timers. [`Runtime::open`] refuses such a runtime.
 pub struct Runtime<M: StateMachine> {
     pub(crate) shared: Arc<Shared<M>>,
     guard: Option<Arc<StopOnDrop<M>>>,
@@ -134,8 +134,7 @@ pub struct ShardStats {
     pub moves: u64,
     /// How often the shard's actors were restarted.
     pub restarts: u64,
-    /// Entries in the working state, as of the last batch with commands; 0 before the first one since the opening.
-    /// [`View::len`](crate::View::len) always knows.
+    /// Entries in the working state, as of the last batch with commands.
     pub entries: u64,
     /// Memory of the working state in bytes, as accounted (see [`StateMachine::heap_bytes`]), as of the same batch.
     pub memory_bytes: u64,
@@ -163,7 +162,7 @@ impl<M: StateMachine> Runtime<M> {
     /// Network file systems (NFS, SMB, AFS, Ceph), FUSE and 9p are refused.
     ///
     /// # Errors
-    /// [`OpenError`]. Outside of a tokio runtime it is [`OpenError::Actor`].
+    /// [`OpenError`]. Outside of a tokio runtime, and in one without timers, it is [`OpenError::Actor`].
     ///
     /// # Panics
     /// None. Panics of `apply`, and of the actors' machinery when the process has no thread or file descriptor left,

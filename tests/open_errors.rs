@@ -142,3 +142,12 @@ async fn opening_and_closing_changes_nothing() {
         assert_eq!(before, content(dir.path()));
     }
 }
+
+/// Guards F60: a tokio runtime without timers is refused, and not found out by the first caller.
+#[test]
+fn a_runtime_without_timers_is_refused() {
+    let tokio = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+    let options = Options { shards: Some(1), ..small(Path::new("/data")) };
+    let error = tokio.block_on(Runtime::open_on(SimDisk::new(1), Counters, options)).unwrap_err();
+    assert!(matches!(&error, OpenError::Actor { reason } if reason.contains("timers")), "{error}");
+}

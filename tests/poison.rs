@@ -10,7 +10,8 @@ use std::path::Path;
 
 use mainstay::sim::SimDisk;
 use mainstay::{
-    Abort, At, CodecError, LogError, Lsn, NotExecuted, Options, Poison, Runtime, StateMachine, SubmitError, Txn,
+    Abort, At, CodecError, Epoch, LogError, Lsn, NotExecuted, Options, Outcome, Poison, Position, Runtime,
+    StateMachine, SubmitError, Txn,
 };
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +100,11 @@ async fn poison_is_refused_with_its_position_or_skipped_and_remembered() {
     assert_eq!(*runtime.latest().get(&[0]).unwrap().unwrap(), 101);
     let receipt = runtime.submit(Add { key: 0, add: 1 }).await.unwrap();
     assert_eq!((receipt.reply, receipt.position.lsn), (102, Lsn(4)));
+    // What callers are told is what the state shows.
+    let (shard, epoch) = (receipt.shard, Epoch(1));
+    for (lsn, outcome) in [(1, Outcome::Durable), (2, Outcome::NotExecuted), (3, Outcome::Durable)] {
+        assert_eq!(runtime.outcome(shard, Position { epoch, lsn: Lsn(lsn) }).await, outcome);
+    }
 }
 
 /// Guards F17: commands of an older schema go through the upcast, those of an unknown one are poison.

@@ -8,7 +8,9 @@ mod message;
 mod starting;
 
 use std::collections::BTreeSet;
+use std::panic::catch_unwind;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use message::{Internal, RootMessage};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
@@ -18,7 +20,7 @@ use super::manifest_keeper::KeeperMessage;
 use super::shard_supervisor::SupervisorMessage;
 use super::{opening, process_unique_name};
 use crate::config::Options;
-use crate::error::{NotExecuted, ShutdownError};
+use crate::error::{NotExecuted, OpenError, ShutdownError};
 use crate::machine::StateMachine;
 use crate::model::ShardId;
 use crate::protocol::shutdown::{Effect, Event, Shutdown};
@@ -99,7 +101,7 @@ pub struct RootState<M: StateMachine> {
     keeper: ActorRef<KeeperMessage>,
     supervisors: Vec<Option<ActorRef<SupervisorMessage<M>>>>,
     waiting: Vec<RpcReplyPort<Result<(), ShutdownError>>>,
-    deadline: std::time::Duration,
+    deadline: Duration,
 }
 
 impl<M: StateMachine> Actor for Root<M> {
@@ -112,6 +114,11 @@ impl<M: StateMachine> Actor for Root<M> {
         myself: ActorRef<RootMessage<M>>,
         arguments: RootArguments<M>,
     ) -> Result<RootState<M>, ActorProcessingErr> {
+        // Without them the first deadline would panic, in whoever submits.
+        if catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_err() {
+            let reason = "the tokio runtime has no timers".to_owned();
+            return Err(Box::new(OpenError::Actor { reason }));
+        }
         let RootArguments { name, machine, options, disk } = arguments;
         let (machine, options) = (Arc::new(machine), Arc::new(options));
         let opened = {

@@ -122,6 +122,7 @@ impl<M: StateMachine> Actor for Shard<M> {
             expiry_armed: false,
             finishing: false,
         };
+        state.count();
         state.slot.lane.attach(Box::new(move || {
             // An actor that is gone drains nothing; the next one is woken when it attaches.
             let _ = myself.cast(ShardMessage::Drain);
@@ -314,8 +315,7 @@ impl<M: StateMachine> ShardState<M> {
         if !batch.is_empty() {
             self.time = time;
             self.handed += self.limits.batch_bytes(frame_payload(&batch));
-            self.slot.counters.entries.set(self.map.len() as u64);
-            self.slot.counters.memory_bytes.set(self.map.bytes() as u64);
+            self.count();
             let expires_ms = self.clock.now_ms() + self.sync_deadline_ms;
             if let Err(callers) = self.life.tenure.park(self.next, expires_ms, callers) {
                 // No writer will ever see them.
@@ -328,6 +328,11 @@ impl<M: StateMachine> ShardState<M> {
         }
         let _ = self.life.log.push(ToWriter::Batch(HandedBatch { batch, root, held }));
         Ok(())
+    }
+
+    fn count(&self) {
+        self.slot.counters.entries.set(self.map.len() as u64);
+        self.slot.counters.memory_bytes.set(self.map.bytes() as u64);
     }
 
     /// The ask is taken before the root is cloned, so the root serves everybody who asked before.

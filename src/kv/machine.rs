@@ -65,7 +65,7 @@ impl StateMachine for Kv {
     }
 
     fn heap_bytes(&self, entity: &Entity) -> usize {
-        entity.bytes()
+        entity.heap_bytes()
     }
 }
 

@@ -170,7 +170,7 @@ async fn sweep(
     thorough: bool,
     options: &SweeperOptions,
 ) -> Result<(), ShuttingDown> {
-    for _ in 0..options.slices_max {
+    for _ in 0..options.slices_max.max(1) {
         let slice_keys = options.slice_keys.max(1);
         // A shard that cannot be read now is looked at in a later round.
         let Ok(slice) = progress.look(view, slice_keys) else {

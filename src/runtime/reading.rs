@@ -196,6 +196,9 @@ fn outcome<M: StateMachine>(life: &Life<M>, shard: ShardId, position: Position, 
     let Some(record) = record.filter(|record| record.first <= position.lsn) else {
         return Outcome::Forgotten;
     };
+    if manifest.shard(shard).is_some_and(|shard| shard.poison.contains(&position)) {
+        return Outcome::NotExecuted;
+    }
     let ended = match record.end {
         // The last epoch of an earlier run stays open in the manifest until this life's writer begins. What an open has
         // read is on the disk, so every later open reads the same.

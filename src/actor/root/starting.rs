@@ -147,7 +147,8 @@ async fn remember_poison<E>(keeper: &Keeper, shards: &[Option<Replayed<E>>]) -> 
         for position in replayed.iter().flat_map(|replayed| &replayed.skipped) {
             let edit = Edit::Skip { shard, position: *position };
             if keeper.edit(edit).await != EditOutcome::Committed {
-                return Err("the manifest could not remember skipped commands".into());
+                let reason = "the manifest could not remember skipped commands".to_owned();
+                return Err(Box::new(OpenError::Actor { reason }));
             }
         }
     }
