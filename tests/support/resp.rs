@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -84,10 +85,11 @@ impl Server {
         Raw::connect(self.address)
     }
 
-    /// `SIGKILL`, and waits until the process is gone.
+    /// `SIGKILL`, and waits until the process is gone. It must not have ended by itself before.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.signal(), Some(9), "{status}");
     }
 
     /// Sends a signal by its name and waits for the end.
