@@ -10,6 +10,8 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
+use super::request::integer;
+
 /// The longest line that is not an array: as in Redis.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
 /// A header is a mark, a number and a line end.
@@ -151,7 +153,7 @@ impl Input {
             return if rest.len() >= HEADER_BYTES_MAX { Err(too_long) } else { Ok(None) };
         };
         let digits = rest.get(..line).and_then(|text| text.strip_suffix(b"\r"));
-        let number = digits.and_then(number).ok_or(match too_long {
+        let number = digits.and_then(|digits| integer(digits).ok()).ok_or(match too_long {
             Broken::ArrayHeader => Broken::ArrayLength,
             _ => Broken::BulkLength,
         })?;
@@ -166,14 +168,6 @@ impl Input {
             None => Ok(None),
         }
     }
-}
-
-/// A decimal number without a plus.
-fn number(text: &[u8]) -> Option<i64> {
-    if text.first() == Some(&b'+') {
-        return None;
-    }
-    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -216,7 +210,10 @@ mod tests {
             ("*5\r\n", Broken::ArrayLength),
             ("*99999999999999999999\r\n", Broken::ArrayLength),
             ("*+1\r\n", Broken::ArrayLength),
+            ("*01\r\n", Broken::ArrayLength),
+            ("*-0\r\n", Broken::ArrayLength),
             ("*1\n", Broken::ArrayLength),
+            ("*1\r\n$01\r\n", Broken::BulkLength),
             ("*1\r\n*1\r\n", Broken::NotABulk('*')),
             ("*1\r\n$-1\r\n", Broken::BulkLength),
             ("*1\r\n$101\r\n", Broken::BulkLength),

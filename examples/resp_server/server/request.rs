@@ -32,10 +32,13 @@ impl Message {
         if buffer.first() != Some(&b'*') {
             return Self::from_line(&buffer);
         }
+        // Less than nothing counts as nothing, to Redis whatever the number is, to the decoder if it is -1.
+        if buffer.starts_with(b"*-") {
+            return Ok(Self::Nothing);
+        }
         let frame = decode_range(&buffer).map_err(|error| Broken::Frame(error.to_string()))?;
         let arguments = match frame {
             Some((RangeFrame::Array(arguments), _)) => arguments,
-            Some((RangeFrame::Null, _)) => Vec::new(),
             _ => return Err(Broken::Frame("not an array of strings".to_owned())),
         };
         Ok(Self::new(Request { buffer, arguments }))
