@@ -2,19 +2,28 @@
 
 #![cfg(not(loom))]
 #![cfg(unix)]
-#![expect(clippy::unwrap_used, reason = "this is a test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
 
+#[path = "resp_client/abuse.rs"]
+mod abuse;
+#[path = "resp_client/info.rs"]
+mod info;
+#[path = "resp_client/limits.rs"]
+mod limits;
+#[path = "resp_client/options.rs"]
+mod options;
 #[path = "support/resp.rs"]
 mod resp;
+#[path = "resp_client/start.rs"]
+mod start;
+#[path = "resp_client/tools.rs"]
+mod tools;
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use redis::{Commands, Connection, FromRedisValue, ToRedisArgs};
 
-use resp::{Raw, Server, bulk, directory, refused, request};
+use resp::{Server, bulk, directory, request};
 
 const SHARDS: &[&str] = &["--shards", "3"];
 /// Frames lie behind it.
@@ -44,6 +53,7 @@ fn until(mut done: impl FnMut() -> bool) {
     }
 }
 
+/// Guards against a command that does, or returns, something else than its name says to Redis's clients.
 #[test]
 fn a_client_library_finds_every_command_about_values() {
     let dir = directory();
@@ -86,6 +96,7 @@ fn a_client_library_finds_every_command_about_values() {
     assert_eq!(digest(c), "0".repeat(64));
 }
 
+/// Guards F51: what has expired is gone for every reader, also after a kill and a replay, and its memory is freed.
 #[test]
 fn keys_expire() {
     let dir = directory();
@@ -129,6 +140,7 @@ fn keys_expire() {
     assert_eq!(ask::<usize>(&mut connection, &["DBSIZE"]), 2);
 }
 
+/// Guards against a scan that passes over keys that are there all the time.
 #[test]
 fn scans_find_every_key() {
     let dir = directory();
@@ -165,6 +177,7 @@ fn scans_find_every_key() {
     assert!(none.is_empty());
 }
 
+/// Guards against a client library that gives up, or misreads, because of what it asks at connect.
 #[test]
 fn clients_find_what_they_ask_for_at_connect() {
     let dir = directory();
@@ -206,7 +219,7 @@ fn clients_find_what_they_ask_for_at_connect() {
     assert!(time.0 > 1_600_000_000 && time.1 < 1_000_000);
 }
 
-/// Compared with Redis 7.0.15 word by word.
+/// Guards against clients that look for words which are not there: compared with Redis 7.0.15 word by word.
 #[test]
 fn mistakes_are_answered_in_the_words_of_redis() {
     let dir = directory();
@@ -248,6 +261,7 @@ fn mistakes_are_answered_in_the_words_of_redis() {
     raw.line("DBSIZE", ":2");
 }
 
+/// Guards against replies that change places because shards are not equally fast.
 #[test]
 fn a_pipeline_keeps_its_order_across_shards() {
     let dir = directory();
@@ -280,142 +294,7 @@ fn a_pipeline_keeps_its_order_across_shards() {
     sender.join().unwrap();
 }
 
-#[test]
-fn limits_hold() {
-    let dir = directory();
-    let flags = [
-        "--max-arguments",
-        "4",
-        "--max-request-bytes",
-        "2000",
-        "--max-reply-bytes",
-        "1000",
-        "--memory-bytes",
-        "20000",
-        "--segment-bytes",
-        "8192",
-    ];
-    let server = Server::start(dir.path(), &flags);
-    let mut raw = server.connect();
-    raw.line("MGET a b c", "*3\r\n$-1\r\n$-1\r\n$-1");
-    let value = vec![b'x'; 600];
-    raw.send(request(&[b"SET", b"a", &value]));
-    raw.expect("+OK\r\n");
-    raw.line("MGET a a", "-ERR the reply is longer than 1000 bytes");
-    raw.send(request(&[b"SET", b"a", &[b'x'; 1_900]]));
-    let said = raw.read_line().unwrap();
-    assert!(said.starts_with("-ERR it has 19") && said.contains("the limit is"), "{said}");
-    let full = (0..100).find_map(|n| {
-        raw.send(request(&[b"SET", format!("{n}").as_bytes(), &value]));
-        raw.read_line().filter(|line| line != "+OK")
-    });
-    assert_eq!(full.as_deref(), Some("-OOM the shard's memory is full"));
-    raw.line("DEL a", ":1");
-
-    for (sent, said) in [
-        (request(&[b"MGET", b"a", b"b", b"c", b"d"]), "invalid multibulk length"),
-        (request(&[b"SET", b"a", &[b'x'; 2_001]]), "invalid bulk length"),
-        (request(&[b"SET", &[b'a'; 1_001], &[b'x'; 1_001]]), "too big request"),
-        (b"*1\r\n*1\r\n".repeat(100_000), "expected '$', got '*'"),
-        (vec![b'x'; 70_000], "too big inline request"),
-    ] {
-        let mut raw = server.connect();
-        let mut writer = raw.writer();
-        // The server may close before it has read all.
-        let _ = std::io::Write::write_all(&mut writer, &sent);
-        raw.expect(format!("-ERR Protocol error: {said}\r\n"));
-        raw.expect_end();
-    }
-}
-
-#[test]
-fn connections_are_counted() {
-    let dir = directory();
-    let server = Server::start(dir.path(), &["--max-connections", "3"]);
-    let mut open: Vec<Raw> = (0..3).map(|_| server.connect()).collect();
-    for connection in &mut open {
-        connection.line("PING", "+PONG");
-    }
-    let mut one_too_many = server.connect();
-    one_too_many.expect("-ERR max number of clients reached\r\n");
-    one_too_many.expect_end();
-    let mut left = open.remove(0);
-    left.line("QUIT", "+OK");
-    left.expect_end();
-    // The place is free once the server has noticed, too.
-    until(|| {
-        let mut next = server.connect();
-        next.send("PING\r\n");
-        next.read_line().as_deref() == Some("+PONG")
-    });
-}
-
-/// A peer that asks for much and reads late costs the server little.
-#[test]
-#[cfg(target_os = "linux")]
-fn what_waits_for_a_slow_peer_is_bounded() {
-    const VALUE: usize = 256 * 1024;
-    const READS: usize = 800;
-    let dir = directory();
-    let server = Server::start(dir.path(), &[]);
-    let mut raw = server.connect();
-    raw.send(request(&[b"SET", b"a", &vec![b'x'; VALUE]]));
-    raw.expect("+OK\r\n");
-    raw.send("GET a\r\n".repeat(READS));
-    for _ in 0..READS {
-        assert_eq!(raw.read_bulk().map(|bytes| bytes.len()), Some(VALUE));
-    }
-    let peak_kb = peak_kb(&server);
-    assert!(peak_kb < 100 * 1024, "{peak_kb} kB; the replies were {} kB", READS * VALUE / 1024);
-}
-
-/// The most memory that the server has ever taken.
-fn peak_kb(server: &Server) -> usize {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    peak.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
-/// Also where the replies are those of writes, whose values are in memory already.
-#[test]
-fn what_writes_return_to_a_slow_peer_is_bounded() {
-    const VALUE: usize = 256 * 1024;
-    const TAKEN: usize = 300;
-    let dir = directory();
-    let server = Server::start(dir.path(), &[]);
-    let mut raw = server.connect();
-    for n in 0..TAKEN {
-        raw.send(request(&[b"SET", format!("k{n}").as_bytes(), &vec![b'x'; VALUE]]));
-        raw.expect("+OK\r\n");
-    }
-    let before_kb = peak_kb(&server);
-    raw.send((0..TAKEN).map(|n| format!("GETDEL k{n}\r\n")).collect::<String>());
-    for _ in 0..TAKEN {
-        assert_eq!(raw.read_bulk().map(|bytes| bytes.len()), Some(VALUE));
-    }
-    let grown_kb = peak_kb(&server) - before_kb;
-    assert!(grown_kb < TAKEN * VALUE / 1024 / 2, "{grown_kb} kB more; the replies were {} kB", TAKEN * VALUE / 1024);
-}
-
-#[test]
-fn a_browser_is_turned_away() {
-    let dir = directory();
-    let server = Server::start(dir.path(), &[]);
-    for sent in [
-        "GET / HTTP/1.1\r\nHost: localhost\r\n\r\nSET bad 1\r\n",
-        "POST /x HTTP/1.1\r\n\r\nSET bad 1\r\n",
-        "Host: localhost\r\nSET bad 1\r\n",
-        "OPTIONS * HTTP/1.1\r\nSET bad 1\r\n",
-    ] {
-        let mut raw = server.connect();
-        raw.line("PING", "+PONG");
-        raw.send(sent);
-        raw.expect_end();
-    }
-    server.connect().line("EXISTS bad", ":0");
-    server.connect().line("DBSIZE", ":0");
-}
-
+/// Guards F1, F14, F18: an orderly end keeps everything, and the next start adds nothing to it.
 #[test]
 fn it_ends_in_good_order_and_finds_everything_again() {
     let dir = directory();
@@ -453,94 +332,4 @@ fn it_ends_in_good_order_and_finds_everything_again() {
     assert_eq!(info.get::<String>("sync").as_deref(), Some("always"));
     assert!(info.get::<String>("shard2").unwrap().starts_with("status=ok,answered="));
     assert!(number("recovery_ms") < 60_000);
-}
-
-fn must_refuse(dir: &Path, flags: &[&str], code: i32, says: &str) {
-    let (found, said) = refused(dir, flags);
-    assert_eq!(found, Some(code), "{said}");
-    assert!(said.contains(says), "{said}");
-}
-
-#[test]
-fn exit_codes_tell_what_is_wrong() {
-    let dir = directory();
-    let data = dir.path().join("data");
-    must_refuse(&data, &["--bogus"], 2, "--bogus");
-    must_refuse(&data, &["--sync", "sometimes"], 2, "interval:MS");
-    must_refuse(&data, &["--bind", "0.0.0.0"], 2, "--allow-remote");
-    must_refuse(&data, &["--shards", "0"], 2, "shards");
-    must_refuse(&dir.path().join("no/data"), &[], 5, "no/data");
-    assert!(!data.exists());
-
-    let server = Server::start(&data, &["--shards", "2", "--sync", "interval:5"]);
-    server.connect().line("SET a b", "+OK");
-    must_refuse(&data, &[], 4, "in use");
-    let port = server.address.port().to_string();
-    must_refuse(&dir.path().join("other"), &["--port", &port], 5, "in use");
-    assert_eq!(server.signal("TERM").code(), Some(0));
-    must_refuse(&data, &["--shards", "3"], 2, "2 shards");
-
-    let file = dir.path().join("file");
-    fs::write(&file, "").unwrap();
-    must_refuse(&file, &[], 2, "not a directory");
-}
-
-#[test]
-fn damage_is_told_and_nothing_is_touched() {
-    let dir = directory();
-    let server = Server::start(dir.path(), &["--shards", "2"]);
-    server.connect().line("SET a b", "+OK");
-    assert_eq!(server.signal("TERM").code(), Some(0));
-    for path in [dir.path().join("CURRENT"), segment_with_frames(dir.path())] {
-        let whole = fs::read(&path).unwrap();
-        let mut damaged = whole.clone();
-        // The first byte of the first frame, if it is a segment.
-        let at = if damaged.len() > SEGMENT_HEADER_BYTES { SEGMENT_HEADER_BYTES } else { 1 };
-        damaged[at] ^= 0x40;
-        fs::write(&path, &damaged).unwrap();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        must_refuse(dir.path(), &[], 3, &name);
-        assert_eq!(fs::read(&path).unwrap(), damaged);
-        fs::write(&path, &whole).unwrap();
-    }
-    Server::start(dir.path(), &[]).connect().line("GET a", "$1\r\nb");
-}
-
-/// The segment that has something behind its header.
-fn segment_with_frames(dir: &Path) -> PathBuf {
-    let shards = [dir.join("shard-0"), dir.join("shard-1")];
-    let files = shards.iter().flat_map(|shard| fs::read_dir(shard).unwrap());
-    let mut paths = files.map(|file| file.unwrap().path());
-    let has_frames = |path: &PathBuf| {
-        let bytes = fs::read(path).unwrap();
-        bytes.iter().skip(SEGMENT_HEADER_BYTES).any(|byte| *byte != 0)
-    };
-    paths.find(has_frames).unwrap()
-}
-
-/// What other people's tools make of it, where they are installed.
-#[test]
-fn the_tools_of_redis_are_content() {
-    let dir = directory();
-    let server = Server::start(dir.path(), &["--shards", "2"]);
-    let port = server.address.port().to_string();
-    let run = |tool: &str, arguments: &str| {
-        let arguments = arguments.split(' ');
-        match Command::new(tool).args(["-p", &port]).args(arguments).output() {
-            Ok(output) => {
-                let text = [output.stdout, output.stderr].concat();
-                let text = String::from_utf8_lossy(&text).into_owned();
-                assert!(output.status.success() && !text.contains("rror"), "{tool}: {text}");
-                Some(text)
-            }
-            Err(_) => None,
-        }
-    };
-    let Some(text) = run("redis-cli", "--raw incrby n 41") else {
-        return;
-    };
-    assert_eq!(text, "41\n");
-    assert!(run("redis-cli", "-3 config get maxclients").unwrap().contains("1024"));
-    let bench = "-t set,get,incr,mset -P 16 -c 50 -n 3200 -d 100 -r 1000 -q";
-    assert!(run("redis-benchmark", bench).unwrap().contains("MSET"));
 }

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// Longer than anything here takes, even on a busy machine.
@@ -16,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A running server. Dropping it kills it.
 pub struct Server {
     child: Child,
+    stdout: BufReader<ChildStdout>,
+    /// What it said when it was ready.
+    pub line: String,
     pub address: SocketAddr,
 }
 
@@ -44,9 +47,10 @@ pub fn directory() -> tempfile::TempDir {
 
 /// Runs a server that must not come up: its exit code and what it says.
 pub fn refused(dir: &Path, flags: &[&str]) -> (Option<i32>, String) {
-    let Output { status, stdout, stderr } = command(dir, flags).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&stdout), "");
-    (status.code(), String::from_utf8_lossy(&stderr).into_owned())
+    match Server::try_start(dir, flags) {
+        Ok(server) => panic!("{flags:?}: {}", server.line),
+        Err((status, said)) => (status.code(), said),
+    }
 }
 
 impl Server {
@@ -61,10 +65,12 @@ impl Server {
     fn try_start(dir: &Path, flags: &[&str]) -> Result<Self, (ExitStatus, String)> {
         let mut child = command(dir, flags).spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        match line.strip_prefix("ready ") {
-            Some(address) => Ok(Self { child, address: address.trim_end().parse().unwrap() }),
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        match line.strip_prefix("ready ").map(|address| address.trim_end().parse().unwrap()) {
+            Some(address) => Ok(Self { child, stdout, line, address }),
             None => {
+                assert_eq!(line, "");
                 let mut said = String::new();
                 child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
                 Err((child.wait().unwrap(), said))
@@ -93,15 +99,32 @@ impl Server {
     }
 
     /// Sends a signal by its name and waits for the end.
-    pub fn signal(mut self, name: impl AsRef<OsStr>) -> ExitStatus {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").arg("-s").arg(name).arg(id).status().unwrap().success());
-        self.child.wait().unwrap()
+    pub fn signal(self, name: impl AsRef<OsStr>) -> ExitStatus {
+        self.send_signal(name);
+        self.wait()
     }
 
-    /// Waits for the end.
+    fn send_signal(&self, name: impl AsRef<OsStr>) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").arg("-s").arg(name).arg(id).status().unwrap().success());
+    }
+
+    /// Waits for the end. It must not have said any more.
     pub fn wait(mut self) -> ExitStatus {
-        self.child.wait().unwrap()
+        let status = self.child.wait().unwrap();
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "");
+        status
+    }
+
+    /// Asks for the end, and returns the exit code and what else was said, on both streams.
+    pub fn terminate(mut self) -> (Option<i32>, String, String) {
+        self.send_signal("TERM");
+        let (mut out, mut err) = (String::new(), String::new());
+        self.stdout.read_to_string(&mut out).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        (self.child.wait().unwrap().code(), out, err)
     }
 }
 
