@@ -48,7 +48,9 @@ fn digest(connection: &mut Connection) -> String {
 
 /// Asks again and again, and leaves the processor to others in between.
 fn until(mut done: impl FnMut() -> bool) {
+    let started = std::time::Instant::now();
     while !done() {
+        assert!(started.elapsed() < resp::PATIENCE, "it never happens");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }

@@ -6,60 +6,23 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
 
+#[path = "resp_faults/local.rs"]
+mod local;
+#[path = "resp_faults/log.rs"]
+mod log;
 #[path = "support/resp.rs"]
 mod resp;
 #[path = "../examples/resp_server/server/mod.rs"]
 mod server;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use mainstay::kv::Kv;
-use mainstay::sim::{Call, FaultKind, Operation, SimDisk};
-use mainstay::{Options, Runtime, SyncPolicy};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use mainstay::sim::{FaultKind, Operation, SimDisk};
 
+use local::{is_log, rest, serve};
 use resp::Raw;
-use server::{RequestLimits, Settings};
 
 const FENCED: &str = "-FENCED the shard is fenced";
-
-/// A server in this process. Dropping it has it end by itself.
-struct Local {
-    address: SocketAddr,
-    _stop: oneshot::Sender<()>,
-}
-
-async fn serve(sim: &SimDisk, change: impl FnOnce(&mut Options)) -> Local {
-    let mut options = Options {
-        shards: Some(2),
-        sync_deadline: Duration::from_millis(100),
-        view_deadline: Duration::from_millis(100),
-        ..Options::new("/data")
-    };
-    change(&mut options);
-    let runtime = Runtime::open_on(sim.clone(), Kv, options).await.unwrap();
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let settings = Settings {
-        address,
-        sync: SyncPolicy::Always,
-        memory_bytes: 0,
-        connections_max: 16,
-        requests: RequestLimits { bytes: 1 << 20, arguments: 100 },
-        reply_bytes_max: 1 << 20,
-    };
-    let (stop, stopped) = oneshot::channel();
-    let stopped = async { drop(stopped.await) };
-    tokio::spawn(server::serve(listener, runtime, settings, stopped));
-    Local { address, _stop: stop }
-}
-
-fn is_log(call: &Call, shard: usize, operation: Operation) -> bool {
-    let path = call.path.to_string_lossy();
-    call.operation == operation && path.contains(&format!("shard-{shard}/wal-"))
-}
 
 /// A key of each shard, found by what `INFO` counts.
 fn keys_by_shard(raw: &mut Raw) -> [String; 2] {
@@ -121,15 +84,16 @@ async fn a_full_lane_is_busy() {
         options.shards = Some(1);
         options.lane_commands = 1;
         options.submit_deadline = Duration::from_millis(500);
-        options.sync_deadline = Duration::from_secs(60);
+        (options.sync_deadline, options.view_deadline) = (resp::PATIENCE, resp::PATIENCE);
     })
     .await;
     let address = local.address;
     let test = tokio::task::spawn_blocking(move || {
         let mut first = Raw::connect(address);
         first.line("SET a 1", "+OK");
-        // From here on everybody can read it without the shard's help.
+        // From here on everybody can read it without the shard's help, and no sync comes but that of a command.
         first.line("GET a", "$1\r\n1");
+        rest(&mut first, &sim);
         let stall = sim.stall(|call| is_log(call, 0, Operation::Sync));
         first.send("SET a 2\r\n");
         stall.wait_until_stalled();
@@ -143,7 +107,7 @@ async fn a_full_lane_is_busy() {
     test.await.unwrap();
 }
 
-/// A shard that lost its disk says so; what it has is still read, and others do not notice.
+/// Guards F59: a shard that lost its disk says so; what it has is still read, and others do not notice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_without_a_disk_is_fenced() {
     let sim = SimDisk::new(3);
