@@ -16,6 +16,8 @@ mod options;
 mod resp;
 #[path = "resp_client/start.rs"]
 mod start;
+#[path = "resp_client/together.rs"]
+mod together;
 #[path = "resp_client/tools.rs"]
 mod tools;
 

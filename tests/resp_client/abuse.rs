@@ -4,8 +4,8 @@
 use std::io::Write;
 use std::net::Shutdown;
 
-use crate::SHARDS;
 use crate::resp::{Raw, Server, bulk, directory, request};
+use crate::{SHARDS, ask, client};
 
 /// Sends bytes on a connection of their own.
 fn sent(server: &Server, bytes: &[u8]) -> Raw {
@@ -124,6 +124,35 @@ fn other_commands_are_unknown() {
     }
     raw.line("GET a", "$4\r\ntext");
     raw.line("DBSIZE", ":1");
+}
+
+/// Guards against an argument too many that is passed over, or one too few that is read from the next request: every
+/// command, by what the server says of itself.
+#[test]
+fn every_command_counts_its_arguments() {
+    let dir = directory();
+    let server = Server::start(dir.path(), &[]);
+    let mut connection = client(&server);
+    let names: Vec<String> = ask(&mut connection, &["COMMAND", "LIST"]);
+    assert_eq!(names.len(), 42);
+    let mut raw = server.connect();
+    for name in names {
+        raw.send(format!("COMMAND INFO {name}\r\n"));
+        raw.expect(format!("*1\r\n*6\r\n${}\r\n{name}\r\n", name.len()));
+        let arity: i64 = raw.read_line().unwrap().trim_start_matches(':').parse().unwrap();
+        let flags: usize = raw.read_line().unwrap().trim_start_matches('*').parse().unwrap();
+        for _ in 0..flags + 3 {
+            raw.read_line().unwrap();
+        }
+        let arity_least = arity.unsigned_abs() as usize;
+        let wrong = [arity_least - 1, if arity < 0 { 0 } else { arity_least + 1 }];
+        for count in wrong.into_iter().filter(|count| *count > 0) {
+            let words: Vec<&[u8]> = std::iter::once(name.as_bytes()).chain(vec![&b"1"[..]; count - 1]).collect();
+            raw.send(request(&words));
+            raw.expect(format!("-ERR wrong number of arguments for '{name}' command\r\n"));
+        }
+    }
+    raw.line("DBSIZE", ":0");
 }
 
 /// Guards F57: a mistake in a long pipeline costs one error reply, in its place, and nothing behind it.
