@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use mainstay::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent, call, registry};
 use mainstay::sim::{Operation, SimDisk};
 use mainstay::{
-    NotExecuted, OpenError, Options, Outcome, Root, RootArguments, RootMessage, Runtime, ShardId, SubmitError,
+    NotExecuted, OpenError, Options, Outcome, Root, RootArguments, RootMessage, Runtime, ShardId, ShutdownError,
+    SubmitError,
 };
 use support::{Counters, add, small};
 use tokio::sync::mpsc;
@@ -164,6 +165,23 @@ async fn a_root_that_is_stopped_keeps_nobody_waiting() {
     assert_eq!(heard.recv().await.unwrap(), "terminated");
     // Not by a deadline of its own.
     assert!(started.elapsed() < options().sync_deadline / 2);
+    drop((stall, supervisor));
+}
+
+/// Guards F2: nor whoever has asked it to shut down.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_that_is_stopped_while_it_ends_says_so() {
+    let sim = SimDisk::new(6);
+    let Embedded { supervisor, root, mut heard } = embed(&sim).await;
+    let runtime = call!(root, RootMessage::Runtime).unwrap();
+    runtime.submit(add("a", 1)).await.unwrap();
+    let stall = sim.stall(|call| call.operation == Operation::Sync);
+    let (reply, asked) = mainstay::ractor::concurrency::oneshot();
+    root.cast(RootMessage::Shutdown(reply.into())).unwrap();
+    root.stop(None);
+    assert_eq!(heard.recv().await.unwrap(), "terminated");
+    assert!(asked.await.is_err(), "it has ended, and not in good order");
+    assert_eq!(runtime.shutdown().await, Err(ShutdownError::Ended));
     drop((stall, supervisor));
 }
 

@@ -180,6 +180,8 @@ impl<M: StateMachine> Actor for Root<M> {
         state: &mut RootState<M>,
     ) -> Result<(), ActorProcessingErr> {
         state.release_callers();
+        // Whoever waits for a shutdown learns from this that the runtime has ended.
+        state.waiting.clear();
         Ok(())
     }
 

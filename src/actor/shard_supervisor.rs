@@ -95,8 +95,8 @@ pub(crate) fn next_life<M: StateMachine>(
     first: crate::model::Lsn,
 ) -> Life<M> {
     let record = keeper_manifest.shard(shard);
-    let (epoch, incarnation) = record.map_or((Epoch(0), Incarnation(0)), |shard| (shard.epoch(), shard.incarnation));
-    Life::new(incarnation.next().max(at_least), epoch.next(), first)
+    let expects = record.map_or((Epoch(0), Incarnation(0)), |shard| (shard.epoch(), shard.incarnation));
+    Life::new(expects.1.next().max(at_least), expects, first)
 }
 
 impl<M: StateMachine> Actor for ShardSupervisor<M> {

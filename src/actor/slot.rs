@@ -78,8 +78,11 @@ pub(crate) struct HandedBatch<M: StateMachine> {
 /// One incarnation's part of a slot.
 pub(crate) struct Life<M: StateMachine> {
     pub(crate) incarnation: Incarnation,
-    /// The timeline of everything that this life accepts.
+    /// The timeline of everything that this life accepts: the one after what the manifest is expected to say.
     pub(crate) epoch: Epoch,
+    /// The manifest's last epoch and incarnation when this life's were chosen. If they have changed by the time it
+    /// begins, another life has begun in between, and this one's positions would be of the wrong epoch.
+    pub(crate) expects: (Epoch, Incarnation),
     /// It follows a life of this very process.
     pub(crate) restarted: bool,
     /// Where its log began.
@@ -90,7 +93,7 @@ pub(crate) struct Life<M: StateMachine> {
     /// While one of these is rung, its message waits in `log`: nothing there piles up that has no credits.
     pub(crate) wants_room: Doorbell,
     pub(crate) wants_sync: Doorbell,
-    /// Durable end of a file whose sync failed, until an edit says where the log goes on.
+    /// Durable end of a file whose sync has failed or whose seal is on its way, until an edit says where the log goes on.
     pub(crate) failed_tail: Mutex<Option<Tail>>,
 }
 
@@ -134,10 +137,11 @@ pub(crate) struct Counters {
 }
 
 impl<M: StateMachine> Life<M> {
-    pub(crate) fn new(incarnation: Incarnation, epoch: Epoch, first: Lsn) -> Self {
+    pub(crate) fn new(incarnation: Incarnation, expects: (Epoch, Incarnation), first: Lsn) -> Self {
         Self {
             incarnation,
-            epoch,
+            epoch: expects.0.next(),
+            expects,
             restarted: false,
             first,
             tenure: Tenure::new(first),

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use ractor::thread_local::ThreadLocalActor;
 use ractor::{ActorProcessingErr, ActorRef};
-
 use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 
 use super::clock::Clock;
 use super::keeper::Keeper;
@@ -22,7 +22,7 @@ use super::slot::{HandedBatch, Life, Receipt, Slot, ToWriter};
 use crate::config::Options;
 use crate::error::{NotExecuted, SubmitError};
 use crate::machine::StateMachine;
-use crate::model::{Edit, EditOutcome, Incarnation, Tail};
+use crate::model::{Edit, EditOutcome, Tail};
 use crate::protocol::commit::{Action, Commit, Completion, Handed, Stop};
 use crate::storage::segment_file::Spare;
 use crate::sync::mutants;
@@ -52,9 +52,8 @@ pub(crate) struct WriterArguments<M: StateMachine> {
     pub(crate) clock: Clock,
     /// Where the callers' tasks run.
     pub(crate) callers_runtime: Handle,
-    /// Where the recovered log ends, and what the manifest's last incarnation was then.
+    /// Where the recovered log ends.
     pub(crate) tail: Option<Tail>,
-    pub(crate) expects: (crate::model::Epoch, Incarnation),
     /// A life after a death begins at once.
     pub(crate) eager: bool,
 }
@@ -70,14 +69,14 @@ pub(crate) struct WriterState<M: StateMachine> {
     callers_runtime: Handle,
     core: Commit,
     files: Files,
-    expects: (crate::model::Epoch, Incarnation),
     /// Handed over, not yet written; mirrors the core's queue.
     queue: VecDeque<HandedBatch<M>>,
     /// Written, not yet complete.
     written: Vec<HandedBatch<M>>,
     /// The shard waits for more than this grant.
     wanted: Option<u64>,
-    tick_armed_ms: Option<u64>,
+    /// The deadline that a timer runs for.
+    tick: Option<(u64, AbortHandle)>,
 }
 
 /// See the module.
@@ -124,11 +123,10 @@ impl<M: StateMachine> ThreadLocalActor for WalWriter<M> {
             callers_runtime: arguments.callers_runtime,
             core,
             files,
-            expects: arguments.expects,
             queue: VecDeque::new(),
             written: Vec::new(),
             wanted: None,
-            tick_armed_ms: None,
+            tick: None,
         })
     }
 
@@ -140,8 +138,9 @@ impl<M: StateMachine> ThreadLocalActor for WalWriter<M> {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             WriterMessage::Drain => state.life.log.clear(),
-            // One that was overtaken by an earlier deadline is nobody's any more, lest timers multiply.
-            WriterMessage::Tick(at_ms) => state.tick_armed_ms = state.tick_armed_ms.filter(|armed| *armed != at_ms),
+            WriterMessage::Tick(at_ms) => {
+                state.tick.take_if(|(armed_ms, _)| *armed_ms == at_ms);
+            }
             WriterMessage::Prepared(Ok(spare)) => {
                 state.core.on_spare(spare.segment, spare.bytes);
                 state.files.add(spare);
@@ -206,15 +205,22 @@ impl<M: StateMachine> WriterState<M> {
 
     fn arm_tick(&mut self) {
         let Some(deadline_ms) = self.core.deadline_ms() else { return };
-        if self.tick_armed_ms.is_none_or(|armed_ms| deadline_ms < armed_ms) {
-            self.tick_armed_ms = Some(deadline_ms);
-            // A millisecond more: the timer must not come before the core's clock has got there.
-            let pause = self.clock.until(deadline_ms + 1);
-            self.myself.send_after(pause, move || WriterMessage::Tick(deadline_ms));
+        if self.tick.as_ref().is_some_and(|(armed_ms, _)| *armed_ms <= deadline_ms) {
+            return;
+        }
+        // A millisecond more: the timer must not come before the core's clock has got there.
+        let pause = self.clock.until(deadline_ms.saturating_add(1));
+        let timer = self.myself.send_after(pause, move || WriterMessage::Tick(deadline_ms));
+        if let Some((_, overtaken)) = self.tick.replace((deadline_ms, timer.abort_handle())) {
+            overtaken.abort();
         }
     }
 
     async fn carry_out(&mut self, action: Action) -> Result<(), ActorProcessingErr> {
+        if matches!(action, Action::Seal) {
+            // From here on the log may end there, whatever becomes of this writer and of the edit: so it does.
+            *self.life.failed_tail.lock() = self.files.durable_tail();
+        }
         if !matches!(action, Action::Stop(_)) && self.life.tenure.is_revoked() {
             // An old thread that has woken late: whatever it was about to do is no longer its to do.
             self.core.on_revoked();
@@ -294,7 +300,7 @@ impl<M: StateMachine> WriterState<M> {
         let incarnation = self.life.incarnation;
         let edit = match *action {
             Action::Begin(segment) => {
-                let (expects, sealed) = (self.expects, self.files.recovered_tail());
+                let (expects, sealed) = (self.life.expects, self.files.recovered_tail());
                 Some(Edit::Begin { shard, expects, sealed, incarnation, segment })
             }
             Action::Move(to) => {

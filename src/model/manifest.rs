@@ -353,7 +353,11 @@ impl ShardRecord {
         if let Some(fresh) = self.segments.get_mut(&to) {
             fresh.moved_from = Some(from.segment);
         }
-        Ok(Vec::new())
+        // What lies between them was spent on attempts that failed.
+        let spent = from.segment.next()..to;
+        let dropped: Vec<_> = self.segments.range(spent).map(|(seq, _)| *seq).collect();
+        self.segments.retain(|seq, _| !dropped.contains(seq));
+        Ok(dropped)
     }
 
     /// Ends the running epoch at `tail`. Sealing again at the same place is harmless.

@@ -106,7 +106,8 @@ pub struct Commit {
     noted: Lsn,
     written_ms: u64,
     sync_due_ms: Option<u64>,
-    sync_wanted: bool,
+    /// Somebody waits for a sync of everything below.
+    sync_wanted: Option<Lsn>,
     now_ms: u64,
 }
 
@@ -137,7 +138,7 @@ impl Commit {
             noted: end,
             written_ms: 0,
             sync_due_ms: None,
-            sync_wanted: false,
+            sync_wanted: None,
             now_ms: 0,
         }
     }
@@ -218,7 +219,8 @@ impl Commit {
 
     /// Somebody waits for what is queued and written so far to be synced, whatever the policy.
     pub fn on_sync_wanted(&mut self) {
-        self.sync_wanted = true;
+        let end = self.queue.back().map_or(self.written, |batch| batch.end);
+        self.sync_wanted = self.sync_wanted.max(Some(end));
     }
 
     /// Nothing more will be queued: finish what is there and stop.

@@ -7,7 +7,7 @@ use mainstay::sim::{Call, FaultKind, Operation, SimDisk};
 use mainstay::{Outcome, Position, ShardId, SyncPolicy};
 use tokio::time::timeout;
 
-use crate::scene::{Scene, fail_first, is_log, options, until};
+use crate::scene::{Scene, fail_first, is_log, is_manifest, options, until};
 
 const RARELY: SyncPolicy = SyncPolicy::Interval(Duration::from_secs(3600));
 
@@ -94,4 +94,94 @@ async fn a_seal_after_a_failed_write_gives_up_nothing_that_is_intact() {
         scene.check_after_crashes().await;
         scene.check_after_kill().await;
     }
+}
+
+/// The next write of the log fails, having done all of its work, and there is no other file: the log has to be sealed
+/// in front of a frame that can be read.
+fn fail_write_and_move(scene: &Scene) {
+    let active = scene.active(0);
+    let mut failed = false;
+    scene.disk.fail_when(move |call| {
+        if !failed && call.path == active && call.operation == Operation::Write {
+            failed = true;
+            return Some(FaultKind::ErrorAfterEffect);
+        }
+        let opens = call.operation == Operation::Create || (call.path != active && call.operation == Operation::Write);
+        (failed && is_log(&call.path) && opens).then_some(FaultKind::ErrorOnce)
+    });
+}
+
+/// Guards F5: what a seal in doubt may have cut off is not shown, and never called durable.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seal_in_doubt_is_not_read_past() {
+    for policy in [SyncPolicy::Always, SyncPolicy::Never] {
+        let mut scene = Scene::open(options(policy, 1)).await;
+        scene.write_many("a", 5).await;
+        scene.settle().await;
+        fail_write_and_move(&scene);
+        let mut armed = false;
+        scene.disk.fail_when(move |call| {
+            // The seal's own edit is on the disk, which nobody knows; and there is no other generation to be had.
+            armed |= is_manifest(&call.path) && call.operation == Operation::Sync;
+            let again = armed && is_manifest(&call.path) && call.operation == Operation::Create;
+            let seal = armed && is_manifest(&call.path) && call.operation == Operation::Sync;
+            seal.then_some(FaultKind::ErrorAfterEffect).or(again.then_some(FaultKind::ErrorOnce))
+        });
+        scene.write_many("a", 1).await;
+        until("the pair begins anew", || scene.stats(0).restarts > 0).await;
+        let (shard, position) = scene.book.records().pop().unwrap().given().unwrap();
+        assert_ne!(scene.runtime.outcome(shard, position).await, Outcome::Durable, "{policy:?}");
+        scene.check_after_kill().await;
+        scene.check_after_crashes().await;
+    }
+}
+
+/// Guards F5, F24: nor while it is on its way, and its writer dies.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seal_on_its_way_is_not_read_past() {
+    let mut scene = Scene::open(options(SyncPolicy::Always, 1)).await;
+    scene.write_many("a", 5).await;
+    scene.settle().await;
+    fail_write_and_move(&scene);
+    let stall = scene.disk.stall(|call| is_manifest(&call.path) && call.operation == Operation::Sync);
+    let (book, runtime) = (scene.book.clone(), scene.runtime.clone());
+    let entry = book.entry("a", 20);
+    let caller = tokio::spawn(async move { book.submit(&runtime, entry).await });
+    until("the seal is on its way", || stall.waiting() > 0).await;
+    scene.kill_and_wait("0/shard").await;
+    caller.await.unwrap();
+    let (shard, position) = scene.book.records().pop().unwrap().given().unwrap();
+    assert_ne!(scene.runtime.outcome(shard, position).await, Outcome::Durable);
+    let shown = scene.runtime.view().await.end(shard).unwrap();
+    assert!(shown.lsn <= position.lsn, "{shown} is shown");
+    stall.release();
+    scene.disk.disarm();
+    scene.write_at_last("b").await;
+    scene.check_after_kill().await;
+    scene.check_after_crashes().await;
+}
+
+/// Guards F24, F36: the edit that begins a life becomes durable after the life has ended and the next one was made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_begin_that_comes_late_gives_nobody_its_epoch() {
+    let mut scene = Scene::open(options(SyncPolicy::Always, 1)).await;
+    scene.write_many("a", 5).await;
+    scene.settle().await;
+    let mut seen = 0;
+    let stall = scene.disk.stall(move |call| {
+        // The first edit of the second life registers its spare.
+        let hit = is_manifest(&call.path) && call.operation == Operation::Sync;
+        seen += u32::from(hit);
+        hit && seen == 2
+    });
+    scene.kill_and_wait("0/shard").await;
+    until("the second life begins", || stall.waiting() > 0).await;
+    scene.kill_and_wait("0/shard").await;
+    stall.release();
+    scene.write_at_last("b").await;
+    let record = scene.book.records().pop().unwrap();
+    let (shard, position) = record.given().unwrap();
+    assert_eq!(scene.runtime.outcome(shard, position).await, Outcome::Durable);
+    scene.check_after_kill().await;
+    scene.check_after_crashes().await;
 }

@@ -14,7 +14,7 @@ use crate::actor::slot::{Entity, Life, Slot};
 use crate::actor::thread;
 use crate::actor::wal_writer::{WalWriter, WriterArguments, WriterMessage};
 use crate::machine::StateMachine;
-use crate::model::{Epoch, Incarnation};
+use crate::model::Incarnation;
 
 /// See the module.
 pub(super) struct Pair {
@@ -80,8 +80,6 @@ fn writer_arguments<M: StateMachine>(
     replayed: &Replayed<Entity<M>>,
     eager: bool,
 ) -> WriterArguments<M> {
-    let manifest = commons.keeper.manifest();
-    let record = manifest.shard(slot.shard);
     WriterArguments {
         slot: Arc::clone(slot),
         life: Arc::clone(life),
@@ -100,7 +98,6 @@ fn writer_arguments<M: StateMachine>(
         clock: commons.clock,
         callers_runtime: Handle::current(),
         tail: replayed.tail,
-        expects: record.map_or((Epoch(0), Incarnation(0)), |record| (record.epoch(), record.incarnation)),
         eager,
     }
 }

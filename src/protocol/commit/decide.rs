@@ -11,6 +11,11 @@ impl Commit {
         if self.sync_due_ms.is_some_and(|due| due <= self.now_ms) {
             return Some(Phase::Next(Step::Sync));
         }
+        self.sync_wanted.take_if(|end| *end <= self.durable);
+        // In front of what was queued since, of which there may always be more.
+        if self.sync_wanted.is_some_and(|end| end <= self.written) {
+            return Some(Phase::Next(Step::Sync));
+        }
         if self.queue.front().is_some_and(|batch| batch.bytes == 0) {
             return Some(Phase::Completing);
         }
@@ -19,13 +24,12 @@ impl Commit {
             return Some(Phase::Next(write));
         }
         // Also while batches wait for a spare, whose sync is then still wanted.
-        if self.sync_wanted && self.durable < self.written {
+        if self.sync_wanted.is_some() && self.durable < self.written {
             return Some(Phase::Next(Step::Sync));
         }
         if !self.queue.is_empty() {
             return None;
         }
-        self.sync_wanted = false;
         if self.finishing {
             return Some(self.decide_finish());
         }

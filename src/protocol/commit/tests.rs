@@ -211,6 +211,22 @@ fn a_wished_for_sync_does_not_wait_for_a_spare() {
     assert_eq!(core.next(), None, "the batch waits for a spare");
 }
 
+/// Found by review: with ever more to write, a sync that somebody waited for came with the next roll only.
+#[test]
+fn a_wished_for_sync_does_not_wait_for_the_queue_to_end() {
+    let mut core = begun(SyncPolicy::Never);
+    hand(&mut core, 6, 20);
+    core.on_sync_wanted();
+    assert_eq!(core.next(), write(1, 5));
+    core.on_done(true);
+    assert_eq!(core.next(), complete(6, Durability::Written));
+    hand(&mut core, 7, 20);
+    assert_eq!(core.next(), Some(Action::Sync));
+    core.on_done(true);
+    hand(&mut core, 8, 20);
+    assert_eq!(core.next(), write(2, 6), "once");
+}
+
 /// Found by the explorer: ticks without end after the last action.
 #[test]
 fn a_writer_that_has_stopped_has_no_deadline() {
