@@ -93,7 +93,7 @@ pub(crate) struct Life<M: StateMachine> {
     /// While one of these is rung, its message waits in `log`: nothing there piles up that has no credits.
     pub(crate) wants_room: Doorbell,
     pub(crate) wants_sync: Doorbell,
-    /// Durable end of a file whose sync has failed or whose seal is on its way, until an edit says where the log goes on.
+    /// Durable end of a file whose sync has failed or whose seal was sent, until an edit says where the log goes on.
     pub(crate) failed_tail: Mutex<Option<Tail>>,
 }
 
