@@ -3,7 +3,8 @@
 //! For each workload and policy a dry run counts the mutating calls of the disk. Then, for every call and every kind of
 //! fault, the workload runs on a disk on which that call goes wrong; whatever was answered is written down outside of
 //! the disk; another batch follows; the disk crashes or its process is killed; the directory is opened without faults
-//! and held against the book ([`book`]), twice, written to, crashed and held against the book again.
+//! and held against the book ([`book`]), twice, written to, crashed and held against the book again. Workloads that
+//! recover something are run with a fault at their reads, opens and listings too.
 //!
 //! Threads make the numbers of the calls vary a little from run to run: what is checked holds for any of them. A
 //! point is named by its workload, policy, call, fault and seed.
@@ -66,4 +67,34 @@ fn an_orderly_shutdown() {
 #[test]
 fn two_shards() {
     Sweep::of(Workload::TwoShards).run();
+}
+
+/// Guards F5, F12, F20, F28: an error or a power cut while a directory is looked at, made or not.
+#[test]
+fn reads_of_the_first_open() {
+    Sweep::of_reads(Workload::FirstOpen, 1).run();
+}
+
+/// Guards F10, F12, F13, F14, F20, F28: the log of a life that ended in a power cut cannot be read at some place.
+#[test]
+fn reads_of_a_recovery_after_a_power_cut() {
+    Sweep::of_reads(Workload::Recover, 1).run();
+}
+
+/// Guards F10, F14, F20: the same for a log whose process went on, and for one that was closed in good order.
+#[test]
+fn reads_of_a_reopening() {
+    Sweep::of_reads(Workload::Reopen, 2).run();
+}
+
+/// Guards F4, F12, F20: a restart within the process reads the log, and cannot.
+#[test]
+fn reads_of_a_restart() {
+    Sweep::of_reads(Workload::Restart, 2).run();
+}
+
+/// Guards F13, F20: what one shard cannot read is nothing to the other.
+#[test]
+fn reads_of_two_shards() {
+    Sweep::of_reads(Workload::TwoShards, 2).run();
 }

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use mainstay::SyncPolicy;
 use mainstay::sim::{Call, Fault, FaultKind, Operation, SimDisk};
+use mainstay::{LogError, NotExecuted, Runtime, SyncPolicy};
 
 use crate::book::{Book, Ending};
 use crate::ending::Reopening;
+use crate::ledger::Ledger;
 use crate::workload::{Stage, Workload};
 
 /// What goes wrong at a call.
@@ -33,11 +34,20 @@ pub struct Wrong {
     pub kind: Kind,
 }
 
+/// Which calls are numbered, and so may go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    Mutations,
+    /// Reads, opens and listings too.
+    All,
+}
+
 /// See the module.
 #[derive(Clone, Copy)]
 pub struct Point {
     pub workload: Workload,
     pub policy: SyncPolicy,
+    pub counted: Counted,
     pub wrong: Option<Wrong>,
     pub seed: u64,
 }
@@ -45,8 +55,10 @@ pub struct Point {
 /// What a point came to.
 #[derive(Debug, Default)]
 pub struct Tried {
-    /// Mutating calls of the disk while the workload ran.
+    /// Counted calls of the disk while the workload ran.
     pub calls: u64,
+    /// Numbers of those that change nothing.
+    pub reads: Vec<u64>,
     pub violations: Vec<String>,
     pub endings: usize,
     pub receipts: usize,
@@ -57,7 +69,7 @@ type Ended = (SimDisk, Ending, Book);
 
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} {:?} seed {}", self.workload, self.policy, self.seed)?;
+        write!(f, "{:?} {:?} {:?} seed {}", self.workload, self.policy, self.counted, self.seed)?;
         match self.wrong {
             None => write!(f, " no fault"),
             Some(Wrong { call, kind }) => write!(f, " call {call} {kind:?}"),
@@ -81,19 +93,26 @@ impl Point {
 
     pub async fn run_on(self, stage: &mut Stage) -> Tried {
         let disk = stage.disk.clone();
-        disk.count_only_mutations(true);
+        disk.count_only_mutations(self.counted == Counted::Mutations);
         let killed = self.arm(&disk, &stage.book);
         let mut runtime = self.workload.run(stage).await;
-        let mut tried = Tried { calls: disk.calls(), ..Tried::default() };
+        let mut tried = Tried { calls: disk.calls(), reads: reads(&disk), ..Tried::default() };
         if self.wrong.is_none() {
             self.workload.check(runtime.as_ref());
         }
-        if self.kind() == Some(Kind::FullForAWhile) {
-            disk.disarm();
-            disk.free_space();
-        }
-        if runtime.is_none() && !disk.is_power_cut() {
+        let free = || {
+            if self.kind() == Some(Kind::FullForAWhile) {
+                disk.disarm();
+                disk.free_space();
+            }
+        };
+        free();
+        tried.violations.extend(runtime.as_ref().and_then(|runtime| self.wrongly_refused(runtime, &disk)));
+        let serves = |runtime: &Runtime<Ledger>| runtime.recovery().refused().next().is_none();
+        let again = !runtime.as_ref().is_some_and(serves) && !disk.is_power_cut();
+        if again {
             // As an application would: try again.
+            drop(runtime);
             runtime = stage.open().await;
             stage.reopened_at = disk.calls();
         }
@@ -103,8 +122,10 @@ impl Point {
             stage.batch(runtime, 3, 400).await;
             let (calls, receipts) = (disk.calls(), stage.book.receipts());
             stage.batch(runtime, 3, 400).await;
-            // The fault lies behind: whatever it has made of what was answered is known by now.
-            let behind = self.wrong.is_none_or(|wrong| self.second(wrong.call) < calls);
+            // The fault lies behind: whatever it has made of what was answered is known by now. So do those of the
+            // workload itself, unless it was cut short: then they may come at any time.
+            let cut_short = again && self.workload.failed_syncs() > 0;
+            let behind = !cut_short && self.wrong.is_none_or(|wrong| self.second(wrong.call) < calls);
             resolved = behind && stage.book.receipts() == receipts + 3;
             stage.book.ask_outcomes(runtime).await;
         }
@@ -115,6 +136,8 @@ impl Point {
         let unresolved = hit().any(|call| call.number <= stage.reopened_at);
         stage.book.sync_failed = stage.book.cache_lied && (!resolved || unresolved);
         tried.receipts = stage.book.receipts();
+        // A call that was on its way when space became free may have filled the disk after that.
+        free();
         let mut endings = self.endings(&disk, &stage.book);
         endings.extend(killed.lock().unwrap().take());
         drop(runtime);
@@ -124,6 +147,19 @@ impl Point {
             tried.violations.extend(reopening.run(disk, book).await);
         }
         tried
+    }
+
+    /// Nothing is damaged, and one read that fails costs a restart at most.
+    fn wrongly_refused(&self, runtime: &Runtime<Ledger>, disk: &SimDisk) -> Option<String> {
+        let mut refused = runtime.recovery().refused();
+        if let Some((shard, error)) = refused.find(|(_, error)| !matches!(error, LogError::Disk(_))) {
+            return Some(format!("{self}: {shard} is refused: {error}"));
+        }
+        let wrong = self.wrong.filter(|wrong| wrong.kind == Kind::ErrorOnce)?;
+        let only_read = reads(disk).contains(&wrong.call);
+        let stats = runtime.stats();
+        let fenced = stats.shards.iter().find(|shard| only_read && shard.refusal == Some(NotExecuted::Fenced))?;
+        Some(format!("{self}: {} is fenced", fenced.shard))
     }
 
     fn kind(&self) -> Option<Kind> {
@@ -169,7 +205,8 @@ impl Point {
         match kind {
             Kind::ErrorOnce => call.number == first && is_sync,
             Kind::TwoErrors => [first, self.second(first)].contains(&call.number) && is_sync,
-            Kind::ErrorForEver => call.number == first,
+            // What cannot be read can be synced all the same.
+            Kind::ErrorForEver => call.number == first && call.operation.is_mutation(),
             _ => false,
         }
     }
@@ -195,4 +232,9 @@ impl Point {
         let lasting = matches!(self.kind(), Some(Kind::ErrorForEver | Kind::Full));
         lasting && ending == Ending::Kill
     }
+}
+
+/// Numbers of the counted calls that change nothing.
+fn reads(disk: &SimDisk) -> Vec<u64> {
+    disk.trace().iter().filter(|call| !call.operation.is_mutation()).map(|call| call.number).collect()
 }

@@ -9,7 +9,7 @@ use mainstay::sim::SimDisk;
 
 use crate::book::Book;
 use crate::mutants::unmutated;
-use crate::point::{Kind, Point, Tried, Wrong};
+use crate::point::{Counted, Kind, Point, Tried, Wrong};
 use crate::workload::{Stage, Workload};
 
 const POLICIES: [SyncPolicy; 3] =
@@ -24,6 +24,8 @@ const KINDS: [Kind; 8] = [
     Kind::Full,
     Kind::FullForAWhile,
 ];
+/// What may go wrong when the disk is only asked: a lasting error is one of that file's or directory's other reads.
+const KINDS_OF_READS: [Kind; 3] = [Kind::PowerCut, Kind::ErrorOnce, Kind::ErrorForEver];
 /// So often a workload may fail to be what it is named after.
 const DRY_RUNS: u64 = 10;
 /// Violations are printed up to this many.
@@ -44,11 +46,20 @@ struct Sum {
 /// See the module.
 pub struct Sweep {
     workload: Workload,
+    counted: Counted,
+    /// One of so many points is tried.
+    stride: usize,
 }
 
 impl Sweep {
+    /// Every call that may change what a crash leaves behind.
     pub fn of(workload: Workload) -> Self {
-        Self { workload }
+        Self { workload, counted: Counted::Mutations, stride: 1 }
+    }
+
+    /// The calls that [`Sweep::of`] leaves out, or one point of so many of them.
+    pub fn of_reads(workload: Workload, stride: usize) -> Self {
+        Self { workload, counted: Counted::All, stride }
     }
 
     /// Tries every point under every policy, and panics if anything was wrong.
@@ -60,8 +71,9 @@ impl Sweep {
             sum.join(self.try_until(policy, usize::MAX));
         }
         println!(
-            "{:?}: {} points, {} endings, {} receipts, {:?}",
+            "{:?} {:?}: {} points, {} endings, {} receipts, {:?}",
             self.workload,
+            self.counted,
             sum.points,
             sum.endings,
             sum.receipts,
@@ -86,8 +98,8 @@ impl Sweep {
         let dry = dry_runs.find(|dry| dry.calls > 0);
         assert!(dry.is_some(), "{:?} {policy:?} is never what it is named after", self.workload);
         let dry = dry.unwrap();
-        println!("{:?} {policy:?}: {} calls", self.workload, dry.calls);
-        let points = self.points(policy, dry.calls);
+        println!("{:?} {policy:?}: {} calls, {} of them reads", self.workload, dry.calls, dry.reads.len());
+        let points = self.points(policy, &dry);
         let next = AtomicUsize::new(0);
         let work = || {
             let mut sum = Sum::default();
@@ -109,18 +121,22 @@ impl Sweep {
     }
 
     fn point(&self, policy: SyncPolicy, wrong: Option<Wrong>, seed: u64) -> Point {
-        Point { workload: self.workload, policy, wrong, seed }
+        Point { workload: self.workload, policy, counted: self.counted, wrong, seed }
     }
 
-    /// Every call with every kind of fault.
-    fn points(&self, policy: SyncPolicy, calls: u64) -> Vec<Point> {
+    /// Every call with every kind of fault, or one of so many.
+    fn points(&self, policy: SyncPolicy, dry: &Tried) -> Vec<Point> {
+        let (calls, kinds): (Vec<_>, &[_]) = match self.counted {
+            Counted::Mutations => ((1..=dry.calls).collect(), &KINDS),
+            Counted::All => (dry.reads.clone(), &KINDS_OF_READS),
+        };
         let mut points = Vec::new();
-        for call in 1..=calls {
-            for (at, kind) in (0..).zip(KINDS) {
-                points.push(self.point(policy, Some(Wrong { call, kind }), call * 100 + at));
+        for call in calls {
+            for (at, kind) in (0..).zip(kinds) {
+                points.push(self.point(policy, Some(Wrong { call, kind: *kind }), call * 100 + at));
             }
         }
-        points
+        points.into_iter().step_by(self.stride).collect()
     }
 
     /// Without any fault but the lie, with several seeds. Returns how often that was noticed.

@@ -15,6 +15,7 @@ pub enum Workload {
     FirstOpen,
     Rolls,
     Reopen,
+    Recover,
     Move,
     Restart,
     Shutdown,
@@ -32,8 +33,16 @@ pub struct Stage {
 }
 
 impl Workload {
-    pub const ALL: [Self; 7] =
-        [Self::FirstOpen, Self::Rolls, Self::Reopen, Self::Move, Self::Restart, Self::Shutdown, Self::TwoShards];
+    pub const ALL: [Self; 8] = [
+        Self::FirstOpen,
+        Self::Rolls,
+        Self::Reopen,
+        Self::Recover,
+        Self::Move,
+        Self::Restart,
+        Self::Shutdown,
+        Self::TwoShards,
+    ];
 
     pub fn shards(self) -> u32 {
         if self == Self::TwoShards { 2 } else { 1 }
@@ -52,6 +61,9 @@ impl Workload {
         let runtime = stage.open().await.unwrap();
         stage.batch(&runtime, 2, 0).await;
         runtime.shutdown().await.unwrap();
+        if self == Self::Recover {
+            stage.life_that_ends_in_a_power_cut().await;
+        }
     }
 
     /// Runs until its end, or until it cannot go on. Returns the runtime that is still open.
@@ -59,7 +71,7 @@ impl Workload {
         self.arm(&stage.disk);
         let runtime = stage.open().await?;
         match self {
-            Self::FirstOpen => {
+            Self::FirstOpen | Self::Recover => {
                 stage.batch(&runtime, 3, 0).await;
                 stage.batch(&runtime, 2, 0).await;
             }
@@ -155,6 +167,25 @@ impl Stage {
         let entry = |at: usize| self.book.entry(keys[at % keys.len()], pad);
         let entries = (0..count).map(entry).collect();
         self.book.submit_all(runtime, entries).await;
+    }
+
+    /// Leaves a log of some files, the last of which is cut short in the middle of a batch.
+    async fn life_that_ends_in_a_power_cut(&mut self) {
+        let runtime = self.open().await.unwrap();
+        for _ in 0..5 {
+            self.batch(&runtime, 4, 300).await;
+        }
+        // Something durable in the last file too.
+        self.batch(&runtime, 2, 0).await;
+        self.sync(&runtime).await;
+        self.disk.count_only_mutations(true);
+        self.disk.fail_in(1, FaultKind::Crash);
+        self.batch(&runtime, 2, 0).await;
+        self.book.power_was_cut();
+        self.disk = self.disk.crash(self.disk.calls());
+        let files = self.disk.files();
+        let logs = files.keys().filter(|path| path.extension().is_some_and(|extension| extension == "seg"));
+        assert!(logs.count() > 3, "nothing has rolled");
     }
 
     /// An orderly end makes everything durable, whatever the policy.

@@ -109,6 +109,17 @@ impl Book {
         }
     }
 
+    /// Receipts promised no more than to survive a kill: what was not durable is whole or absent now.
+    pub fn power_was_cut(&mut self) {
+        for record in self.records.lock().unwrap().iter_mut() {
+            if let Ok(receipt) = &record.answer
+                && receipt.durability != Durability::Durable
+            {
+                record.answer = Err(SubmitError::Unconfirmed { shard: receipt.shard, position: receipt.position });
+            }
+        }
+    }
+
     /// A runtime has promised more than the receipts of that epoch did: up to there they are durable.
     pub fn promise(&mut self, runtime: &Runtime<Ledger>, shard: ShardId, last: Position) {
         self.note_lost(runtime);
