@@ -93,47 +93,6 @@ async fn a_stalled_disk_bounds_memory_and_answers_in_time() {
     runtime.submit(add("x", 1)).await.unwrap();
 }
 
-/// Guards F57, F60: a million commands from a hundred tasks through a lane of a thousand.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_million_commands_keep_their_order_in_bounded_memory() {
-    const TASKS: u64 = 100;
-    const EACH: u64 = 10_000;
-    let dir = directory();
-    let options = Options {
-        shards: Some(1),
-        sync: SyncPolicy::Never,
-        lane_commands: 1_000,
-        lane_bytes: 2 << 20,
-        ..Options::new(dir.path())
-    };
-    let runtime = Runtime::open(Counters, options).await.unwrap();
-    let tasks: Vec<_> = (0..TASKS)
-        .map(|task| {
-            let runtime = runtime.clone();
-            tokio::spawn(async move {
-                let mut last = 0;
-                for chunk in 0..EACH / 100 {
-                    let key = format!("{task}");
-                    let commands = (0..100).map(|_| add(&key, 1)).collect();
-                    for (n, answer) in (1..).zip(runtime.submit_many(commands).await) {
-                        let receipt = answer.unwrap();
-                        assert_eq!(receipt.reply, i64::try_from(chunk * 100 + n).unwrap());
-                        assert!(receipt.position.lsn.0 > last);
-                        last = receipt.position.lsn.0;
-                    }
-                    assert!(runtime.stats().shards[0].waiting <= 1_000);
-                }
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
-    }
-    let view = runtime.view().await;
-    assert_eq!(view.end(SHARD).unwrap().lsn, Lsn(TASKS * EACH + 1));
-    runtime.shutdown().await.unwrap();
-}
-
 /// A dropped future withdraws the command or leaves it alone; credits come back either way.
 #[tokio::test]
 async fn dropped_futures_leak_nothing_and_never_half_apply() {
