@@ -3,17 +3,19 @@
 //! Alone in its binary, because what is measured is the process: its resident memory, as Linux has it.
 
 #![cfg(all(not(loom), target_os = "linux"))]
-#![expect(clippy::print_stdout, reason = "the measurements are evidence, kept in the test's output")]
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this is a test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
+#[path = "support/gate.rs"]
+mod gate;
 mod support;
 
 use std::borrow::Cow;
 use std::fs;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
 
+use gate::{Gate, Gated, OpenOnDrop, poll_once, until};
 use mainstay::{
     Abort, At, Lsn, NotExecuted, Options, Receipt, Runtime, ShardId, StateMachine, SubmitError, SyncPolicy, Txn,
 };
@@ -32,10 +34,10 @@ const PAD: usize = 32;
 /// How much the process may grow: a fraction of what a million commands take.
 const GROWTH_MAX: u64 = 48 << 20;
 
-/// Counts by key, and waits at the gate.
-struct Slow(Arc<Gate>);
+/// Counts by key.
+struct Counts;
 
-impl StateMachine for Slow {
+impl StateMachine for Counts {
     type Command = (u64, Vec<u8>);
     type Entity = u64;
     type Reply = u64;
@@ -45,56 +47,20 @@ impl StateMachine for Slow {
         Cow::Owned(key.to_le_bytes().to_vec())
     }
 
-    fn apply(&self, at: At, state: &mut Txn<'_, u64>, (key, _): Self::Command) -> Result<u64, Abort> {
-        self.0.pass(at.position.lsn);
+    fn apply(&self, _: At, state: &mut Txn<'_, u64>, (key, _): Self::Command) -> Result<u64, Abort> {
         let count = state.get(&key.to_le_bytes())?.map_or(0, |count| *count) + 1;
         state.put(&key.to_le_bytes(), count);
         Ok(count)
     }
 }
 
-/// Lets commands below an lsn through.
-#[derive(Default)]
-struct Gate {
-    state: Mutex<(Lsn, bool)>,
-    opened: Condvar,
-}
-
-impl Gate {
-    fn pass(&self, lsn: Lsn) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        while lsn >= state.0 {
-            state.1 = true;
-            state = self.opened.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Opens it up to there.
-    fn open(&self, end: Lsn) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = (end, false);
-        self.opened.notify_all();
-    }
-
-    fn somebody_waits(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).1
-    }
-}
-
-/// A worker that waits for ever would keep a failing test from ending.
-struct OpenOnDrop(Arc<Gate>);
-
-impl Drop for OpenOnDrop {
-    fn drop(&mut self) {
-        self.0.open(Lsn(u64::MAX));
-    }
-}
-
-type Pending<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Receipt<u64>, SubmitError>> + 'a>>;
+type Slow = Runtime<Gated<Counts>>;
+type Pending<'a> = Pin<Box<dyn Future<Output = Result<Receipt<u64>, SubmitError>> + 'a>>;
 
 /// `Some`: the lane has taken the command.
-fn try_one(runtime: &Runtime<Slow>, key: u64) -> Option<Pending<'_>> {
+fn try_one(runtime: &Slow, key: u64) -> Option<Pending<'_>> {
     let mut attempt: Pending<'_> = Box::pin(runtime.try_submit((key, vec![7; PAD])));
-    match attempt.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    match poll_once(&mut attempt) {
         Poll::Pending => Some(attempt),
         Poll::Ready(Err(SubmitError::NotExecuted(NotExecuted::Busy))) => None,
         Poll::Ready(other) => panic!("{other:?}"),
@@ -108,17 +74,9 @@ fn memory(line: &str) -> u64 {
     found.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !holds() {
-        assert!(started.elapsed() < Duration::from_secs(120), "it never happens: {what}");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
 /// Submits in every way there is, each command after the receipt of the one before or together with its neighbours.
 /// Returns how many were `Busy` at first.
-async fn produce(runtime: Runtime<Slow>, key: u64) -> u64 {
+async fn produce(runtime: Slow, key: u64) -> u64 {
     let (mut busy, mut last) = (0, Lsn(0));
     let command = || (key, vec![7; PAD]);
     let mut check = |count: u64, receipt: Receipt<u64>| {
@@ -145,8 +103,8 @@ async fn produce(runtime: Runtime<Slow>, key: u64) -> u64 {
     busy
 }
 
-/// Guards F37, F57, F58, F60: a closed gate in `apply`, a million attempts in front of it, and a million commands through
-/// a gate that closes again and again.
+/// Guards F37, F57, F58, F60: a closed gate in `apply`, a million attempts in front of it, and a million commands
+/// through a gate that closes again and again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_slow_apply_bounds_memory_and_keeps_the_order() {
     let dir = support::directory();
@@ -161,9 +119,9 @@ async fn a_slow_apply_bounds_memory_and_keeps_the_order() {
         sync_deadline: Duration::from_secs(600),
         ..Options::new(dir.path())
     };
-    let gate = Arc::new(Gate::default());
-    let runtime = Runtime::open(Slow(Arc::clone(&gate)), options).await.unwrap();
-    let _open = OpenOnDrop(Arc::clone(&gate));
+    let gate = Gate::default();
+    let runtime = Runtime::open(Gated(Counts, gate.clone()), options).await.unwrap();
+    let _open = OpenOnDrop(gate.clone());
     let before = memory("VmRSS");
     let grown = |line| memory(line).saturating_sub(before);
 
@@ -172,7 +130,7 @@ async fn a_slow_apply_bounds_memory_and_keeps_the_order() {
     assert_eq!(taken.len(), LANE, "of {TRIES} attempts");
     println!("closed: {} of {TRIES} are busy, {} KiB more", TRIES - taken.len(), grown("VmRSS") >> 10);
     assert!(grown("VmHWM") < GROWTH_MAX, "{} bytes for a lane of {LANE}", grown("VmHWM"));
-    gate.open(Lsn(STOPS));
+    gate.open_below(Lsn(STOPS));
     for (count, taken) in (1..).zip(taken) {
         let receipt = taken.await.unwrap();
         assert_eq!((receipt.reply, receipt.position.lsn), (count, Lsn(count)));
@@ -190,7 +148,7 @@ async fn a_slow_apply_bounds_memory_and_keeps_the_order() {
         assert!((1..=LANE).contains(&waiting), "{waiting} wait");
         println!("stop {stop}: {waiting} wait, {} KiB more", grown("VmRSS") >> 10);
         assert!(grown("VmHWM") < GROWTH_MAX, "{} bytes more", grown("VmHWM"));
-        gate.open(if stop == total / STOPS { Lsn(u64::MAX) } else { Lsn((stop + 1) * STOPS) });
+        gate.open_below(if stop == total / STOPS { Lsn(u64::MAX) } else { Lsn((stop + 1) * STOPS) });
     }
     let mut busy = 0;
     for task in tasks {
