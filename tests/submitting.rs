@@ -3,19 +3,48 @@
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
+#[path = "submitting/dropped.rs"]
+mod dropped;
+#[path = "support/gate.rs"]
+mod gate;
+#[path = "submitting/slow.rs"]
+mod slow;
 mod support;
+#[path = "submitting/views.rs"]
+mod views;
 
 use std::path::Path;
 use std::time::Duration;
 
 use mainstay::sim::{Operation, SimDisk};
-use mainstay::{Lsn, NotExecuted, Options, Outcome, Position, ReadError, Runtime, ShardId, SubmitError, SyncPolicy};
+use mainstay::{Lsn, NotExecuted, Options, Outcome, Position, Runtime, ShardId, SubmitError, SyncPolicy};
 use support::{Command, Counters, add, directory, small};
 
 const SHARD: ShardId = ShardId(0);
 
 fn one_shard(dir: &Path) -> Options {
     Options { shards: Some(1), ..small(dir) }
+}
+
+/// A panic among the commands of one call is that command's own: its neighbours get positions next to each other.
+#[tokio::test]
+async fn a_panic_in_the_middle_of_many_costs_itself_alone() {
+    let dir = directory();
+    let runtime = Runtime::open(Counters, one_shard(dir.path())).await.unwrap();
+    for round in 0..3 {
+        let many = vec![add("a", 1), Command::Panic(b"a".to_vec()), add("a", 1)];
+        let answers = runtime.submit_many(many).await;
+        assert_eq!(answers[1], Err(SubmitError::NotExecuted(NotExecuted::Panicked)));
+        let [first, last] = [0, 2].map(|at| answers[at].clone().unwrap());
+        assert_eq!((first.reply, last.reply), (2 * round + 1, 2 * round + 2));
+        assert_eq!(last.position, Position { lsn: first.position.lsn.plus(1), ..first.position });
+    }
+    assert_eq!(runtime.stats().shards[0].restarts, 0);
+    assert_eq!(runtime.view().await.get(b"panic").unwrap(), None);
+    drop(runtime);
+    let runtime = Runtime::open(Counters, one_shard(dir.path())).await.unwrap();
+    assert_eq!(runtime.latest().get(b"a").unwrap().unwrap().sum, 6);
+    assert_eq!(runtime.latest().end(SHARD).unwrap().lsn, Lsn(7));
 }
 
 /// A panic changes nothing and takes no position; the shard serves on.
@@ -91,79 +120,6 @@ async fn a_stalled_disk_bounds_memory_and_answers_in_time() {
     let view = runtime.view().await;
     assert_eq!(view.len(SHARD).unwrap(), 1 + unconfirmed.len());
     runtime.submit(add("x", 1)).await.unwrap();
-}
-
-/// A dropped future withdraws the command or leaves it alone; credits come back either way.
-#[tokio::test]
-async fn dropped_futures_leak_nothing_and_never_half_apply() {
-    let sim = SimDisk::new(2);
-    let options = Options { lane_commands: 16, ..one_shard(Path::new("/data")) };
-    let runtime = Runtime::open_on(sim.clone(), Counters, options).await.unwrap();
-    runtime.submit(add("a", 1)).await.unwrap();
-    for round in 0..50 {
-        let stall = sim.stall(|call| call.operation == Operation::Sync);
-        let submits: Vec<_> = (0..12)
-            .map(|_| {
-                let runtime = runtime.clone();
-                tokio::spawn(async move { runtime.submit(add("a", 1)).await })
-            })
-            .collect();
-        for _ in 0..round % 7 {
-            tokio::task::yield_now().await;
-        }
-        for submit in &submits {
-            submit.abort();
-        }
-        for submit in submits {
-            let _ = submit.await;
-        }
-        stall.release();
-    }
-    // All credits are back: a full lane's worth goes through at once.
-    let answers = runtime.submit_many((0..16).map(|_| add("b", 1)).collect()).await;
-    assert!(answers.iter().all(Result::is_ok));
-    let view = runtime.view().await;
-    let end = view.end(SHARD).unwrap().lsn.0;
-    let (a, b) = (view.get(b"a").unwrap().unwrap().sum, view.get(b"b").unwrap().unwrap().sum);
-    assert_eq!(u64::try_from(a + b).unwrap(), end - 1, "each position is one whole command");
-}
-
-/// A view taken after a receipt contains it: under every policy, after idleness, and while another shard stalls.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_view_contains_every_receipt_given_before_it() {
-    for sync in [SyncPolicy::Always, SyncPolicy::Interval(Duration::from_millis(20)), SyncPolicy::Never] {
-        let sim = SimDisk::new(3);
-        let options = Options {
-            shards: Some(2),
-            sync,
-            view_deadline: Duration::from_millis(100),
-            sync_deadline: Duration::from_millis(50),
-            ..small(Path::new("/data"))
-        };
-        let runtime = Runtime::open_on(sim.clone(), Counters, options).await.unwrap();
-        let key_of = |shard: u32| (0..).map(|n| format!("{n}")).find(|key| runtime.shard_of(key.as_bytes()).0 == shard);
-        let (zero, one) = (key_of(0).unwrap(), key_of(1).unwrap());
-        for n in 1..=200 {
-            runtime.submit(add(&zero, 1)).await.unwrap();
-            assert_eq!(runtime.view().await.get(zero.as_bytes()).unwrap().unwrap().sum, n);
-        }
-        runtime.submit(add(&one, 1)).await.unwrap();
-        let stall = sim.stall(|call| {
-            let path = call.path.to_string_lossy().into_owned();
-            matches!(call.operation, Operation::Sync | Operation::Write) && path.contains("shard-1/")
-        });
-        let stalled = runtime.submit(add(&one, 1)).await.unwrap_err();
-        assert!(matches!(stalled, SubmitError::Unconfirmed { .. }), "{stalled:?}");
-        runtime.submit(add(&zero, 1)).await.unwrap();
-        let view = runtime.view().await;
-        assert_eq!(view.get(zero.as_bytes()).unwrap().unwrap().sum, 201);
-        match view.get(one.as_bytes()) {
-            // Published before the stall, or on its own keys stale; never older than a receipt.
-            Ok(entity) => assert_eq!(entity.unwrap().sum, 1),
-            Err(error) => assert!(matches!(error, ReadError::Stale { .. }), "{error}"),
-        }
-        stall.release();
-    }
 }
 
 /// Guards F8: `durable` waits for more than the policy gave.
