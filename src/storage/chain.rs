@@ -43,9 +43,12 @@ pub fn find(disk: &dyn Disk, layout: &Layout, manifest: &Manifest, shard: ShardI
     let Some(record) = manifest.shard(shard) else { return Ok(Vec::new()) };
     refuse_unknown_files(disk, layout, record, shard)?;
     let mut used: Vec<Link> = Vec::new();
+    let mut reaches = Lsn::FIRST;
     for (segment, entry) in &record.segments {
-        let reaches = used.iter().map(|link| link.header.follows.end).max().unwrap_or(Lsn::FIRST);
-        used.extend(read_header(disk, layout, manifest, shard, (*segment, entry), reaches)?);
+        let link = read_header(disk, layout, manifest, shard, (*segment, entry), reaches)?;
+        let follows = link.as_ref().map(|link| link.header.follows);
+        reaches = follows.into_iter().chain(entry.valid_to).fold(reaches, |reaches, tail| reaches.max(tail.end));
+        used.extend(link);
     }
     let mut chain: Vec<Link> = Vec::new();
     while let Some(at) = successor(record, chain.last(), &used) {
