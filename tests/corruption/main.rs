@@ -7,6 +7,9 @@
 mod support;
 
 mod frames;
+mod headers;
+mod log;
 mod manifest;
 mod scene;
 mod segments;
+mod versions;
