@@ -95,34 +95,6 @@ async fn every_flipped_byte_of_a_durable_frame_is_corruption_and_other_shards_op
     }
 }
 
-/// The last frame has nobody behind it who could say that it was durable: torn, and the log goes on.
-#[tokio::test]
-async fn a_flipped_byte_of_the_last_frame_is_torn_unless_the_log_was_closed() {
-    for closed in [false, true] {
-        let sim = SimDisk::new(3);
-        let runtime = open(&sim, 1).await;
-        runtime.submit(add("a", 1)).await.unwrap();
-        runtime.submit(add("a", 1)).await.unwrap();
-        let path = segment(0, 1);
-        let (at, _) = frames(&sim.read(&path).unwrap())[1];
-        if closed {
-            runtime.shutdown().await.unwrap();
-        }
-        let sim = killed(runtime, &sim).await;
-        zero(&sim, &path, at + FRAME_HEADER + 64);
-        flip(&sim, &path, at + 10);
-        let runtime = open(&sim, 1).await;
-        if closed {
-            let (_, error) = runtime.recovery().refused().next().unwrap();
-            assert!(matches!(error, LogError::Damaged { lsn: Lsn(2), .. }), "{error}");
-        } else {
-            assert_eq!(refusal(&runtime), None);
-            assert!(runtime.recovery().shards[0].torn_bytes > 0);
-            assert_eq!(runtime.latest().get(b"a").unwrap().unwrap().sum, 1);
-        }
-    }
-}
-
 /// Without a sync pages reach the disk in any order: a hole with good frames behind it says nothing.
 #[tokio::test]
 async fn a_hole_left_by_unsynced_pages_is_a_torn_tail() {

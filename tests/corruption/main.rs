@@ -8,6 +8,7 @@ mod support;
 
 mod frames;
 mod headers;
+mod last;
 mod log;
 mod manifest;
 mod scene;
