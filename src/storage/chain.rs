@@ -62,7 +62,7 @@ pub fn find(disk: &dyn Disk, layout: &Layout, manifest: &Manifest, shard: ShardI
         }
         chain.push(link);
     }
-    used.iter().try_for_each(|left_over| refuse_adopted(disk, record, left_over))?;
+    used.iter().try_for_each(|left_over| refuse_adopted(disk, record, &chain, left_over))?;
     check_complete(layout, record, shard, &chain)?;
     Ok(chain)
 }
@@ -88,13 +88,17 @@ fn successor(record: &ShardRecord, last: Option<&Link>, used: &[Link]) -> Option
 }
 
 /// A used file outside the chain must be one that was never adopted.
-fn refuse_adopted(disk: &dyn Disk, record: &ShardRecord, link: &Link) -> Result<(), LogError> {
+fn refuse_adopted(disk: &dyn Disk, record: &ShardRecord, chain: &[Link], link: &Link) -> Result<(), LogError> {
     let lost = |reason| Err(LogError::ManifestLost { path: link.path.clone(), reason });
     if link.header.epoch > record.epoch() {
         return lost("its epoch is newer than the last one recorded");
     }
     if link.header.opened == Opened::Begin {
         return lost("no writer is recorded to have begun with it");
+    }
+    // Its header was written when all of that one was durable.
+    if !chain.iter().any(|before| before.header.segment == link.header.follows.segment) {
+        return lost("it follows a file that is not part of the log");
     }
     // Frames of a file that was never adopted were written before anything in them was durable.
     let bytes = super::recovery::read(disk.open(&link.path), link)?;
