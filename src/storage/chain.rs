@@ -31,7 +31,7 @@ pub struct Link {
     pub path: PathBuf,
     /// Its registered size: nothing behind it is read.
     pub bytes: u64,
-    /// Where it must end; `None` for the last, whose own frames decide.
+    /// Where it must end; `None` for the last of a log that was not closed, whose own frames decide.
     pub ends: Option<Tail>,
 }
 
@@ -61,6 +61,12 @@ pub fn find(disk: &dyn Disk, layout: &Layout, manifest: &Manifest, shard: ShardI
             }
         }
         chain.push(link);
+    }
+    // The mark of an orderly end says where the last file ends, as a seal does.
+    if let (Some(last), Some(closed)) = (chain.last_mut(), record.closed)
+        && last.header.segment == closed.tail.segment
+    {
+        last.ends.get_or_insert(closed.tail);
     }
     used.iter().try_for_each(|left_over| refuse_adopted(disk, record, &chain, left_over))?;
     check_complete(layout, record, shard, &chain)?;

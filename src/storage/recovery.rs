@@ -1,11 +1,12 @@
 //! Reading a shard's log back: every chained frame in order, and a verdict on how it ends.
 //!
 //! # Recovery
-//! Files before the last must verify up to where their successor or the manifest says they end; nothing behind that is
-//! looked at. In the last file the first frame that does not verify ends the log, and *evidence* decides what that
-//! means: if anything valid says that the lsn it should have held was durable (a later frame's `durable_end`, the mark
-//! of an orderly shutdown), the file is damaged and the shard refused; otherwise the tail was torn by a crash and is
-//! left in place. The mere existence of a later frame says nothing: unsynced pages reach the disk in any order.
+//! Files before the last must verify up to where their successor or the manifest says they end, and so must the last
+//! one after an orderly shutdown; nothing behind that is looked at. Otherwise the first frame of the last file that
+//! does not verify ends the log, and *evidence* decides what that means: if anything valid says that the lsn it should
+//! have held was durable (a later frame's `durable_end`), the file is damaged and the shard refused; if not, the tail
+//! was torn by a crash and is left in place. The mere existence of a later frame says nothing: unsynced pages reach the
+//! disk in any order.
 //!
 //! The last file is synced and its cached pages dropped before it is read, so that what is accepted is on the disk and
 //! not only in memory that an earlier failed sync has left behind.
@@ -22,7 +23,7 @@ use super::error::{DiskError, IoContext, LogError};
 use super::frame::{self, ALIGNMENT, FrameHeader, align};
 use super::layout::Layout;
 use super::segment::HEADER_BYTES;
-use crate::model::{Batch, Closed, Epoch, Lsn, Manifest, ShardId, Tail};
+use crate::model::{Batch, Epoch, Lsn, Manifest, ShardId, Tail};
 
 /// What was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,7 +55,6 @@ pub fn recover(
     visit: &mut dyn FnMut(Epoch, Batch) -> Result<(), LogError>,
 ) -> Result<Recovered, LogError> {
     let chain = chain::find(disk, layout, manifest, shard)?;
-    let closed = manifest.shard(shard).and_then(|record| record.closed);
     let mut recovered = Recovered::default();
     let mut next = Lsn::FIRST;
     for (at, link) in chain.iter().enumerate() {
@@ -73,7 +73,7 @@ pub fn recover(
         while ends.is_none_or(|tail| reader.offset < tail.offset) && reader.frame(visit)? {}
         match ends {
             Some(tail) => reader.must_end_at(tail)?,
-            None => recovered.torn_bytes = reader.verdict(closed)?,
+            None => recovered.torn_bytes = reader.verdict()?,
         }
         next = reader.next;
         recovered.commands += reader.commands;
@@ -125,17 +125,13 @@ impl<'a> Reader<'a> {
         Ok(true)
     }
 
-    /// A sealed file, or one that has a successor, ends exactly where that says.
+    /// A sealed or closed file, or one that has a successor, ends exactly where that says.
     fn must_end_at(&self, tail: Tail) -> Result<(), LogError> {
         if self.tail() == tail { Ok(()) } else { Err(self.damaged("it cannot be read up to its recorded end")) }
     }
 
     /// Torn or damaged? Returns how many bytes were torn.
-    fn verdict(&self, closed: Option<Closed>) -> Result<u64, LogError> {
-        let epoch = self.link.header.epoch;
-        if closed.is_some_and(|closed| closed.epoch == epoch && closed.tail.end > self.next) {
-            return Err(self.damaged("it was closed in good order behind this point"));
-        }
+    fn verdict(&self) -> Result<u64, LogError> {
         let start = self.offset as usize;
         let says_durable =
             self_valid_frames(&self.bytes, start, &self.link.header.salt).any(|header| header.durable_end > self.next);
