@@ -1,5 +1,6 @@
 //! Logs at rest: read without a runtime, as often as one likes, and sealed again around what was changed in them.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,10 +27,16 @@ pub struct Rest {
 }
 
 /// What recovery reads.
-#[derive(Debug, PartialEq)]
+#[derive(PartialEq)]
 pub struct Log {
     pub recovered: Recovered,
     pub commands: Vec<(Epoch, Vec<u8>)>,
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.recovered)
+    }
 }
 
 impl Rest {

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod copies;
 mod frames;
 mod headers;
 mod last;
