@@ -7,6 +7,7 @@
 mod support;
 
 mod copies;
+mod current;
 mod frames;
 mod headers;
 mod last;
