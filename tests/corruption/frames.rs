@@ -114,24 +114,3 @@ async fn a_hole_left_by_unsynced_pages_is_a_torn_tail() {
         assert_eq!(runtime.submit(add("a", 5)).await.unwrap().position.lsn, Lsn(2));
     }
 }
-
-/// Guards F57: no length is believed before its frame verifies.
-#[tokio::test]
-async fn absurd_lengths_allocate_nothing() {
-    let sim = SimDisk::new(5);
-    let runtime = open(&sim, 1).await;
-    runtime.submit(add("a", 1)).await.unwrap();
-    runtime.submit(add("a", 1)).await.unwrap();
-    let base = killed(runtime, &sim).await;
-    let path = segment(0, 1);
-    let (at, _) = frames(&base.read(&path).unwrap())[0];
-    for field in [24, 28, 32] {
-        for value in [0u32, u32::MAX] {
-            let sim = base.after_kill();
-            sim.overwrite(&path, (at + field) as u64, &value.to_le_bytes()).unwrap();
-            let runtime = open(&sim, 1).await;
-            let (_, error) = runtime.recovery().refused().next().unwrap();
-            assert!(matches!(error, LogError::Damaged { lsn: Lsn(1), .. }), "{error}");
-        }
-    }
-}

@@ -11,6 +11,7 @@ mod current;
 mod frames;
 mod headers;
 mod last;
+mod lengths;
 mod log;
 mod manifest;
 mod scene;
