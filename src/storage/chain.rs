@@ -33,6 +33,8 @@ pub struct Link {
     pub bytes: u64,
     /// Where it must end; `None` for the last of a log that was not closed, whose own frames decide.
     pub ends: Option<Tail>,
+    /// Everything below was durable, says the header of a file that was to follow and was never adopted.
+    pub vouched: Lsn,
 }
 
 /// Finds the chain of files that make up a shard's log, oldest first. Reads headers only, except of left-overs.
@@ -67,6 +69,11 @@ pub fn find(disk: &dyn Disk, layout: &Layout, manifest: &Manifest, shard: ShardI
         && last.header.segment == closed.tail.segment
     {
         last.ends.get_or_insert(closed.tail);
+    }
+    if let Some(last) = chain.last_mut() {
+        let follow = used.iter().map(|left_over| left_over.header.follows);
+        let ends = follow.filter(|follows| follows.segment == last.header.segment).map(|follows| follows.end);
+        last.vouched = ends.max().unwrap_or(Lsn::FIRST);
     }
     used.iter().try_for_each(|left_over| refuse_adopted(disk, record, &chain, left_over))?;
     check_complete(layout, record, shard, &chain)?;
@@ -208,7 +215,7 @@ fn read_header(
             } else {
                 None
             };
-            let link = Link { header, header_hash, path, bytes: entry.bytes, ends: None };
+            let link = Link { header, header_hash, path, bytes: entry.bytes, ends: None, vouched: Lsn::FIRST };
             match reason {
                 Some(reason) => Err(foreign(&link, reason)),
                 None => Ok(Some(link)),

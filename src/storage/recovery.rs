@@ -4,9 +4,9 @@
 //! Files before the last must verify up to where their successor or the manifest says they end, and so must the last
 //! one after an orderly shutdown; nothing behind that is looked at. Otherwise the first frame of the last file that
 //! does not verify ends the log, and *evidence* decides what that means: if anything valid says that the lsn it should
-//! have held was durable (a later frame's `durable_end`), the file is damaged and the shard refused; if not, the tail
-//! was torn by a crash and is left in place. The mere existence of a later frame says nothing: unsynced pages reach the
-//! disk in any order.
+//! have held was durable (a later frame's `durable_end`, the header of a file to which frames were to move), the file
+//! is damaged and the shard refused; if not, the tail was torn by a crash and is left in place. The mere existence of a
+//! later frame says nothing: unsynced pages reach the disk in any order.
 //!
 //! The last file is synced and its cached pages dropped before it is read, so that what is accepted is on the disk and
 //! not only in memory that an earlier failed sync has left behind.
@@ -132,6 +132,9 @@ impl<'a> Reader<'a> {
 
     /// Torn or damaged? Returns how many bytes were torn.
     fn verdict(&self) -> Result<u64, LogError> {
+        if self.link.vouched > self.next {
+            return Err(self.damaged("a file that was to follow says that this point was durable"));
+        }
         let start = self.offset as usize;
         let says_durable =
             self_valid_frames(&self.bytes, start, &self.link.header.salt).any(|header| header.durable_end > self.next);
