@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use mainstay::model::Lsn;
+use mainstay::model::{Edit, Lsn};
 use mainstay::sim::SimDisk;
 use mainstay::storage::frame::{Frame, FrameHeader};
+use mainstay::storage::segment::{Opened, SegmentHeader};
 use mainstay::{LogError, Options, Runtime, SyncPolicy};
 
 use crate::log::{Rest, headers};
@@ -154,6 +155,34 @@ async fn a_note_is_evidence_for_the_last_commands_and_holds_none() {
             let here = ended.at as u64;
             let is_damage = matches!(read, Err(LogError::Damaged { offset, lsn: Lsn(3), .. }) if offset == here);
             assert!(is_damage, "byte {at}: {read:?}");
+        }
+    }
+}
+
+/// Guards F4, F12: the header of a file to which frames were to move was written when all in front of them was durable.
+/// Nobody adopted the file, and it holds nothing, but that much it proves.
+#[tokio::test]
+async fn a_move_that_was_never_adopted_is_evidence_and_holds_nothing() {
+    for sync in POLICIES {
+        let mut ended = Ended::new(sync, false).await;
+        let whole = ended.rest.read().unwrap();
+        let (last, spare) = (ended.rest.chain()[0].header, ended.rest.manifest.shards[0].next_segment);
+        let (shard, incarnation) = (last.shard, last.incarnation);
+        let register = Edit::Register { shard, incarnation, segment: spare, bytes: 8192 };
+        ended.rest.manifest.apply(&register).unwrap();
+        let follows = whole.recovered.tail.unwrap();
+        let header = SegmentHeader { opened: Opened::Move, segment: spare, follows, salt: [9; 32], ..last };
+        let mut frame = Frame::encode(last.epoch, follows.end, &[]);
+        let (start, previous) = header.encode();
+        frame.seal(&header.salt, follows.end, &previous);
+        let mut bytes = [start.as_slice(), frame.bytes()].concat();
+        bytes.resize(8192, 0);
+        ended.rest.sim.put(segment(0, spare.0), &bytes);
+        assert_eq!(ended.rest.read().unwrap(), whole, "nobody adopted it");
+        for at in ended.at..ended.payload_end() {
+            let read = ended.rest.read_flipped(&ended.path, at);
+            let is_damage = matches!(read, Err(LogError::Damaged { lsn: Lsn(3), .. }));
+            assert!(is_damage, "{sync:?} byte {at}: {read:?}");
         }
     }
 }
