@@ -13,7 +13,7 @@ use mainstay::model::{
 };
 use mainstay::storage::frame::{self, Frame, FrameHeader};
 use mainstay::storage::line;
-use mainstay::storage::segment::{HeaderState, SegmentHeader};
+use mainstay::storage::segment::{HeaderState, Opened, SegmentHeader};
 use proptest::prelude::*;
 
 const SALT: [u8; 32] = [3; 32];
@@ -74,6 +74,60 @@ proptest! {
             prop_assert_eq!(commands, u64::from(count));
             prop_assert_eq!(decoded.len(), batches as usize);
         }
+    }
+
+    /// Guards F57: one number, anywhere in a payload that is right otherwise, is not what it should be.
+    #[test]
+    fn a_payload_with_one_absurd_number_is_refused_or_adds_up(
+        batches in batches(), at in any::<prop::sample::Index>(),
+        value in prop_oneof![Just(0), Just(1), Just(u32::MAX), Just(i32::MAX as u32), any::<u32>(), 0..200u32],
+    ) {
+        let frame = Frame::encode(Epoch(4), Lsn(7), &batches.iter().collect::<Vec<_>>());
+        let header = FrameHeader::decode(frame.bytes()).unwrap();
+        let mut payload = frame.bytes()[frame::HEADER_BYTES..][..header.payload_bytes as usize].to_vec();
+        if !payload.is_empty() {
+            let at = at.index(payload.len() - 3);
+            payload[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        let bytes = payload.len();
+        if let Some(decoded) = frame::decode_batches(&header, &Bytes::from(payload)) {
+            let taken = decoded.iter().map(|batch| frame::batch_bytes(batch.lengths.len(), batch.bytes.len()));
+            prop_assert_eq!(taken.sum::<usize>(), bytes);
+            prop_assert_eq!(decoded.len(), header.batches as usize);
+            prop_assert_eq!(decoded.last().map_or(Lsn(7), Batch::end), header.end());
+            for batch in decoded {
+                prop_assert_eq!(batch.commands().map(<[u8]>::len).sum::<usize>(), batch.bytes.len());
+            }
+        }
+    }
+
+    /// Guards F12, F20: a version is read only where a hash says that it was written, and then before anything else.
+    #[test]
+    fn a_newer_version_is_newer_in_a_header_and_nothing_in_a_frame(
+        version in 2..=u32::MAX, at in 12usize..224, other in any::<u8>(), batches in batches(),
+    ) {
+        let header = SegmentHeader {
+            opened: Opened::Roll,
+            directory: DirectoryId([9; 16]),
+            shard: ShardId(2),
+            segment: SegmentSeq(5),
+            epoch: Epoch(3),
+            incarnation: Incarnation(4),
+            follows: Tail { segment: SegmentSeq(4), offset: 640, end: Lsn(77), hash: [6; 32] },
+            salt: SALT,
+        };
+        let (mut bytes, _) = header.encode();
+        bytes[8..12].copy_from_slice(&version.to_le_bytes());
+        prop_assert_eq!(SegmentHeader::decode(&bytes), HeaderState::Invalid);
+        bytes[at] = other;
+        let hash = blake3::hash(&bytes[..224]);
+        bytes[224..].copy_from_slice(hash.as_bytes());
+        prop_assert_eq!(SegmentHeader::decode(&bytes), HeaderState::Newer(version));
+        let mut frame = Frame::encode(Epoch(4), Lsn(7), &batches.iter().collect::<Vec<_>>());
+        frame.seal(&SALT, Lsn(5), &[9; 32]);
+        let mut bytes = frame.bytes().to_vec();
+        bytes[4..8].copy_from_slice(&version.to_le_bytes());
+        prop_assert!(FrameHeader::decode(&bytes).is_none());
     }
 
     #[test]
