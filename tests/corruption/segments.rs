@@ -35,7 +35,7 @@ async fn missing_foreign_and_unknown_segments_are_refused() {
     let base = killed(runtime, &sim).await;
     let other = SimDisk::new(7);
     let runtime = open(&other, 2).await;
-    runtime.submit_many((0..8).map(|n| Command::Put(vec![n], vec![n; 9])).collect()).await;
+    runtime.submit_many((0..40).map(|n| Command::Put(vec![n], vec![n; 9])).collect()).await;
     let other = killed(runtime, &other).await;
     let refused = async |change: &dyn Fn(&SimDisk)| {
         let sim = base.after_kill();
