@@ -149,7 +149,7 @@ impl Sweep {
             let disk = base.crash(seed);
             lie(&disk);
             let mut stage = Stage { disk, policy, shards: self.workload.shards(), book, reopened_at: 0 };
-            let tried = block_on(seed, point.run_on(&mut stage));
+            let tried = block_on(seed, point.run_on(&mut stage, false));
             noticed += usize::from(!tried.violations.is_empty());
         }
         noticed
