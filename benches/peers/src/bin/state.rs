@@ -1,4 +1,4 @@
-//! What does a shard's map cost beside other maps? `cargo run --release --bin state [entries]`
+//! What does a shard's map cost beside other maps? `cargo run --release --features state --bin state [entries]`
 //!
 //! Keys of 16 random bytes, values of 100, SipHash-1-3 for all, single-threaded, the allocator of
 //! the system. Every cell is the median of three rounds; the structures take turns within a round,
@@ -31,10 +31,7 @@ const COLUMNS: [&str; 10] = [
 ];
 const STRUCTURES: [(&str, Bench); 6] = [
     ("mainstay", run::<mainstay::state::map::Map<Value>>),
-    (
-        "imbl, values in an `Arc`",
-        run::<imbl::GenericHashMap<Key, Arc<Value>, Sip, imbl::shared_ptr::DefaultSharedPtr>>,
-    ),
+    ("imbl, values in an `Arc`", run::<imbl::GenericHashMap<Key, Arc<Value>, Sip, imbl::shared_ptr::DefaultSharedPtr>>),
     ("imbl", run::<imbl::GenericHashMap<Key, Value, Sip, imbl::shared_ptr::DefaultSharedPtr>>),
     ("rpds, values in an `Arc`", run::<rpds::HashTrieMapSync<Key, Arc<Value>, Sip>>),
     ("hashbrown, values in an `Arc`", run::<hashbrown::HashMap<Key, Arc<Value>, Sip>>),
@@ -65,9 +62,7 @@ fn main() {
     println!("|---|{}", "---|".repeat(COLUMNS.len()));
     for ((name, _), rounds) in STRUCTURES.iter().zip(&rounds) {
         let cells = (0..COLUMNS.len()).map(|column| median(rounds, column));
-        let cells: Vec<_> = cells
-            .map(|cell| if cell.is_nan() { "–".into() } else { format!("{cell:.0}") })
-            .collect();
+        let cells: Vec<_> = cells.map(|cell| if cell.is_nan() { "–".into() } else { format!("{cell:.0}") }).collect();
         println!("| {name} | {} |", cells.join(" | "));
     }
 }
@@ -110,13 +105,11 @@ fn run<S: Structure>(entries: usize) -> Vec<f64> {
     let memory = (resident_bytes() - before) as f64 / entries as f64 - 116.0;
     let update = timed(|| order.iter().for_each(|index| map.put(&keys[*index], [2; 100])));
     let get = timed(|| {
-        let found: usize =
-            order.iter().filter_map(|index| map.find(&keys[*index])).map(usize::from).sum();
+        let found: usize = order.iter().filter_map(|index| map.find(&keys[*index])).map(usize::from).sum();
         assert_eq!(found, 2 * entries);
     });
     let iterate = timed(|| assert_ne!(black_box(map.sum()), 0));
-    let mut cells =
-        vec![per_entry(insert), per_entry(update), per_entry(get), per_entry(iterate), memory];
+    let mut cells = vec![per_entry(insert), per_entry(update), per_entry(get), per_entry(iterate), memory];
     cells.extend(persistence(&mut map, || keys[random.below(entries)]));
     cells.push(timed(|| drop(map)).as_secs_f64() * 1e3);
     cells
@@ -130,8 +123,7 @@ fn persistence<S: Structure>(map: &mut S, mut any_key: impl FnMut() -> Key) -> [
         return [f64::NAN; 4];
     }
     let mut kept = Vec::with_capacity(CLONES);
-    let clone = timed(|| kept.extend((0..CLONES).map(|_| map.snapshot()))).as_nanos() as f64
-        / CLONES as f64;
+    let clone = timed(|| kept.extend((0..CLONES).map(|_| map.snapshot()))).as_nanos() as f64 / CLONES as f64;
     drop(kept);
     let mut first: Vec<f64> = (0..CLONES)
         .map(|_| {
