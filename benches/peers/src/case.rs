@@ -85,11 +85,10 @@ impl Case {
     pub fn needs(&self) -> &'static [Ability] {
         match self {
             Self::Durable { .. } => &[Ability::DurablePuts],
-            Self::Gets { .. } | Self::Mix { .. } | Self::Beside { .. } => &[Ability::Gets, Ability::BufferedPuts],
-            Self::Buffered { .. } => &[Ability::BufferedPuts],
+            Self::Gets { .. } | Self::Mix { .. } | Self::Beside { .. } => &[Ability::Gets],
+            Self::Buffered { .. } | Self::Memory => &[Ability::BufferedPuts],
             Self::Adds { policy: Policy::Durable, .. } => &[Ability::DurableAdds],
             Self::Adds { policy: Policy::Buffered, .. } => &[Ability::BufferedAdds],
-            Self::Memory => &[Ability::Gets],
             Self::Recovery { .. } => &[Ability::Recovery],
         }
     }

@@ -32,7 +32,7 @@ pub enum Driven {
     Threads,
 }
 
-/// What an engine can be asked to do.
+/// What an engine has a row for. Who gets also puts, to load and in a mix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ability {
     DurablePuts,

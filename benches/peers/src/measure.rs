@@ -76,6 +76,9 @@ impl Tally {
     /// Adds `NAME/s` and `NAME pX us` to a sample.
     pub fn report(&self, name: &str, clock: &Clock, sample: &mut Sample) {
         sample.insert(format!("{name}/s"), self.per_second(clock));
+        if self.nanoseconds.is_empty() {
+            return;
+        }
         for (label, part) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)] {
             let nanoseconds = self.nanoseconds.value_at_quantile(part);
             sample.insert(format!("{name} {label} us"), nanoseconds as f64 / 1e3);

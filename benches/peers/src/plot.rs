@@ -13,6 +13,7 @@ const FONT: &str = "sans-serif";
 
 type Failure = Box<dyn std::error::Error>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Plot = fn(&Report, &Area<'_>) -> Result<(), Failure>;
 
 /// Draws the plots of a written report.
 pub fn run(report: &Path, out: &Path) -> Result<(), String> {
@@ -25,8 +26,7 @@ pub fn run(report: &Path, out: &Path) -> Result<(), String> {
 
 /// Draws what the report has the figures for.
 pub fn draw(report: &Report, out: &Path) -> Result<(), String> {
-    let plots: [(&str, fn(&Report, &Area<'_>) -> Result<(), Failure>); 2] =
-        [("durable.svg", durable), ("gets.svg", gets)];
+    let plots: [(&str, Plot); 2] = [("durable.svg", durable), ("gets.svg", gets)];
     for (name, plot) in plots {
         let path = out.join(name);
         let area = SVGBackend::new(&path, SIZE).into_drawing_area();

@@ -78,7 +78,8 @@ impl Table {
         let of = |row: &Row| row.median.get(compared).copied();
         let mainstay = self.rows.iter().find(|row| row.engine == "mainstay").and_then(of);
         for row in &mut self.rows {
-            row.mainstay_by_this = mainstay.zip(of(row)).map(|(mainstay, this)| mainstay / this);
+            row.mainstay_by_this =
+                mainstay.zip(of(row)).map(|(mainstay, this)| mainstay / this).filter(|ratio| ratio.is_finite());
         }
     }
 
@@ -99,7 +100,7 @@ impl Table {
             });
             let cell = |column| row.median.get(column).map_or("-".to_owned(), |figure| number(*figure));
             let cells = self.columns.iter().map(|column| format!(" {} |", cell(column))).collect::<String>();
-            let ratio = row.mainstay_by_this.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
+            let ratio = row.mainstay_by_this.map_or("-".to_owned(), number);
             writeln!(text, "| {}{mark} |{cells} {ratio} |", row.engine)?;
         }
         for (index, note) in notes.iter().enumerate() {

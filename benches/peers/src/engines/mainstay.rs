@@ -69,7 +69,7 @@ impl<const LATEST: bool> Engine for Mainstay<LATEST> {
     const NAME: &'static str = if LATEST { "mainstay latest" } else { "mainstay" };
     const DRIVEN: Driven = Driven::Tasks;
     const ABILITIES: &'static [Ability] = if LATEST {
-        &[Ability::Gets, Ability::BufferedPuts]
+        &[Ability::Gets]
     } else {
         &[
             Ability::DurablePuts,
