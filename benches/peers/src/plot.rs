@@ -10,6 +10,19 @@ use crate::report::{Report, Row};
 
 const SIZE: (u32, u32) = (900, 520);
 const FONT: &str = "sans-serif";
+/// Beginnings of names.
+const FAMILIES: [(&str, (u8, u8, u8)); 10] = [
+    ("mainstay", (214, 39, 40)),
+    ("ceiling: group", (60, 60, 60)),
+    ("ceiling: mutex", (90, 90, 90)),
+    ("ceiling", (160, 160, 160)),
+    ("rocksdb", (31, 119, 180)),
+    ("lmdb", (44, 160, 44)),
+    ("redb", (255, 127, 14)),
+    ("fjall", (148, 103, 189)),
+    ("sled", (140, 86, 75)),
+    ("okaywal", (23, 190, 207)),
+];
 
 type Failure = Box<dyn std::error::Error>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -37,23 +50,22 @@ pub fn draw(report: &Report, out: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// A colour of its own for each engine, the same in all plots; mainstay's stands out.
-fn colour(row: &Row, index: usize) -> RGBAColor {
-    match row.engine.as_str() {
-        "mainstay" => RED.to_rgba(),
-        name if name.starts_with("ceiling") => BLACK.mix(0.35 + 0.1 * index as f64 % 0.5),
-        _ => Palette99::pick(index + 3).to_rgba(),
-    }
+/// A colour for each family of engines, the same in all plots. Who is grouped has a lighter one.
+fn colour(engine: &str) -> RGBAColor {
+    let known = FAMILIES.iter().find(|(family, _)| engine.starts_with(family));
+    let (red, green, blue) = known.map_or((0, 0, 0), |(_, colour)| *colour);
+    let is_variant = engine.ends_with("grouped") || engine.ends_with("latest");
+    RGBColor(red, green, blue).mix(if is_variant { 0.5 } else { 1.0 })
 }
 
-/// Clients and puts a second of every engine.
+/// The logarithm of the clients and the puts a second, for every engine.
 fn lines(report: &Report) -> Vec<(&Row, Vec<(f64, f64)>)> {
     let mut lines: Vec<(&Row, Vec<(f64, f64)>)> = Vec::new();
     for table in &report.tables {
         let Case::Durable { clients } = table.case else { continue };
         for row in &table.rows {
             let Some(figure) = row.median.get("put/s") else { continue };
-            let point = (clients as f64, *figure);
+            let point = ((clients as f64).log2(), *figure);
             match lines.iter_mut().find(|(known, _)| known.engine == row.engine) {
                 Some((_, points)) => points.push(point),
                 None => lines.push((row, vec![point])),
@@ -73,18 +85,20 @@ fn durable(report: &Report, area: &Area<'_>) -> Result<(), Failure> {
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(80)
-        .build_cartesian_2d((1.0..300.0).log_scale(), (least * 0.7..most * 1.5).log_scale())?;
+        .build_cartesian_2d(-0.2..11.0, (least * 0.7..most * 1.5).log_scale())?;
     chart
         .configure_mesh()
         .x_desc("clients")
         .y_desc("puts a second")
         .light_line_style(TRANSPARENT)
-        .x_label_formatter(&|clients| format!("{clients:.0}"))
+        .x_labels(12)
+        // What is right of 256 is the legend's.
+        .x_label_formatter(&|log: &f64| if *log > 8.0 { String::new() } else { format!("{:.0}", log.exp2()) })
         .y_label_formatter(&|figure| thousands(*figure))
         .draw()?;
-    for (index, (row, points)) in lines.iter().enumerate() {
+    for (row, points) in &lines {
         let width = if row.engine == "mainstay" { 4 } else { 2 };
-        let style = colour(row, index).stroke_width(width);
+        let style = colour(&row.engine).stroke_width(width);
         chart
             .draw_series(LineSeries::new(points.iter().copied(), style).point_size(3))?
             .label(row.engine.as_str())
@@ -92,7 +106,7 @@ fn durable(report: &Report, area: &Area<'_>) -> Result<(), Failure> {
     }
     if !lines.is_empty() {
         let mut labels = chart.configure_series_labels();
-        labels.position(SeriesLabelPosition::UpperLeft).label_font((FONT, 12));
+        labels.position(SeriesLabelPosition::UpperRight).label_font((FONT, 12));
         labels.background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3)).draw()?;
     }
     Ok(())
@@ -102,9 +116,9 @@ fn gets(report: &Report, area: &Area<'_>) -> Result<(), Failure> {
     let mut bars: Vec<(String, f64, RGBAColor)> = Vec::new();
     for table in &report.tables {
         let Case::Gets { clients } = table.case else { continue };
-        for (index, row) in table.rows.iter().enumerate() {
+        for row in &table.rows {
             if let Some(figure) = row.median.get("get/s") {
-                bars.push((format!("{}, {clients}", row.engine), *figure, colour(row, index)));
+                bars.push((format!("{}, {clients}", row.engine), *figure, colour(&row.engine)));
             }
         }
     }
