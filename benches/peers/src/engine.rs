@@ -1,9 +1,9 @@
 //! What a workload needs of an engine, and what a report says about it.
 //!
-//! An [`Engine`] is opened in an empty directory and gives every client a [`Client`] of its own. The methods of a client
-//! are futures, so that one loop serves both kinds: where the engine's interface blocks, the loop runs on a thread of the
-//! operating system and its futures are ready at once; where it is async, the loop is a tokio task. `Engine::DRIVEN` says
-//! which; `drive.rs` does it.
+//! An [`Engine`] is opened in a directory and gives every client a [`Client`] of its own. The methods of a client are
+//! futures, so that one loop serves both kinds: where the engine's interface blocks, the loop runs on a thread of the
+//! operating system and its futures are ready at once; where it is async, the loop is a tokio task. [`Engine::DRIVEN`]
+//! says which; `drive.rs` does it.
 
 use std::path::Path;
 

@@ -132,7 +132,7 @@ impl Report {
         writeln!(text, "# mainstay beside its peers\n")?;
         writeln!(
             text,
-            "{} keys of 16 bytes, values of 100; medians over {} rounds of {seconds} s, in which the engines take turns, \
+            "{} keys of 16 bytes, values of 100; medians of {} rounds of {seconds} s where the engines take turns, \
              each in a fresh process. Every 16th get is timed; the latency of a batch is that of all of it.\n",
             number(keys as f64),
             self.rounds,

@@ -40,9 +40,9 @@ impl Engine for Fjall {
 
     fn settings(policy: Policy) -> Settings {
         match policy {
-            Policy::Durable => Settings::of(
-                "threads; a batch with `PersistMode::SyncData` for every put, cache 1 GiB; adds: striped locks, get, put",
-            ),
+            Policy::Durable => {
+                Settings::of("threads; a `SyncData` batch for every put, cache 1 GiB; adds: striped locks, get, put")
+            }
             Policy::Buffered => Settings::of(
                 "threads; `insert` or a batch, `persist(SyncData)` every second by the bench, cache 1 GiB, \
                  `expect_point_read_hits`, compacted after the load; adds: striped locks, get, put",

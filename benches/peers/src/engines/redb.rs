@@ -42,8 +42,8 @@ impl Engine for Redb {
         match policy {
             Policy::Durable => Settings::of("threads; `Durability::Immediate`, one transaction a put, cache 4 GiB"),
             Policy::Buffered => Settings::of(
-                "threads; `Durability::None`, an `Immediate` commit every second by the bench, one transaction a batch, \
-                 cache 4 GiB; one read transaction for up to 64 gets, and a new one after the client's own put",
+                "threads; `Durability::None`, a synced commit every second by the bench, one transaction a batch; \
+                 cache 4 GiB, one read transaction for up to 64 gets, and a new one after the client's own put",
             )
             .but("what was not synced is lost with the process too, not only in a power cut"),
         }

@@ -42,7 +42,7 @@ impl Engine for RocksDb {
     fn settings(policy: Policy) -> Settings {
         match policy {
             Policy::Durable => Settings::of(
-                "Debian's library; threads; `sync = true` (its own group commit), `OptimizeForPointLookup(1 GiB)`; adds: \
+                "Debian's library; threads; `sync = true` (it groups commits), `OptimizeForPointLookup(1 GiB)`; adds: \
                  striped locks, get, put",
             ),
             Policy::Buffered => Settings::of(
