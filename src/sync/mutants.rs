@@ -49,7 +49,10 @@ mod switch {
     }
 }
 
-pub use switch::*;
+#[cfg(all(feature = "mutants", not(loom)))]
+pub use switch::{is_on, switch};
+#[cfg(not(all(feature = "mutants", not(loom))))]
+pub(crate) use switch::is_on;
 
 /// The policy that a writer follows.
 #[must_use]
