@@ -49,10 +49,10 @@ mod switch {
     }
 }
 
-#[cfg(all(feature = "mutants", not(loom)))]
-pub use switch::{is_on, switch};
 #[cfg(not(all(feature = "mutants", not(loom))))]
 pub(crate) use switch::is_on;
+#[cfg(all(feature = "mutants", not(loom)))]
+pub use switch::{is_on, switch};
 
 /// The policy that a writer follows.
 #[must_use]
