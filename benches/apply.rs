@@ -7,10 +7,11 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use mainstay::model::{Epoch, Lsn, Position, Routing, ShardId, Time};
-use mainstay::state::map::Map;
+use mainstay::state::map::{Entry, Key, Map};
 use mainstay::state::{KeyHasher, Scratch, Txn};
 use mainstay::{At, StateMachine};
 use support::{Puts, put};
@@ -45,8 +46,8 @@ fn fill(map: &mut Map<bytes::Bytes>, keys: u64) {
     let hasher = hasher();
     for key in 0..keys {
         let key = u128::from(key).to_le_bytes();
-        let value = std::sync::Arc::new(bytes::Bytes::from(vec![7; 100]));
-        map.insert(hasher.hash(&key), &key, value, 132);
+        let value = bytes::Bytes::from(vec![7; 100]);
+        map.insert(Arc::new(Entry::new(hasher.hash(&key), Key::from_slice(&key), value, 132)));
     }
 }
 

@@ -77,7 +77,7 @@ impl StateMachine for Bank {
 
 /// A view of one shard lies between two commands, never within one.
 fn total(view: &View<u64>) -> Result<u64, Box<dyn Error>> {
-    Ok(view.iter(ShardId(0))?.map(|(_, balance)| **balance).sum())
+    Ok(view.iter(ShardId(0))?.map(|(_, balance)| *balance).sum())
 }
 
 /// Makes transfers between all accounts. Returns how many were done and how many refused.

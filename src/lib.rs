@@ -113,7 +113,7 @@ pub use model::{Durability, Epoch, Lsn, Position, ShardId, SyncPolicy, Time};
 pub use ractor;
 #[cfg(not(loom))]
 pub use runtime::{LostRange, Outcome, Receipt, RecoveryReport, Runtime, ShardRecovery, ShardStats, Stats};
-pub use state::{ScanPage, Txn, View};
+pub use state::{EntityRef, ScanPage, Txn, View};
 
 /// The encoding of commands and entities, for `upcast_command`, `upcast_entity` and tests: bincode 2 in its standard
 /// configuration.

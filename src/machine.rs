@@ -127,7 +127,7 @@ pub trait StateMachine: Send + Sync + 'static {
     /// Memory that an entity takes beyond `size_of::<Entity>()`, in bytes: what it has on the heap. Asked at every
     /// [`Txn::put`]; by default the length of the encoding, which costs an encoding each time.
     ///
-    /// An entry is accounted with this, the entity's size, the length of its key, and 128 bytes. The sum is what
+    /// An entry is accounted with this, the entity's size, the length of its key, and 96 bytes. The sum is what
     /// [`Options::memory_bytes`](crate::Options::memory_bytes) limits and
     /// [`ShardStats::memory_bytes`](crate::ShardStats::memory_bytes) shows; nothing else depends on it.
     fn heap_bytes(&self, entity: &Self::Entity) -> usize {

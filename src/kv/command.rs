@@ -3,12 +3,11 @@
 //! Invariant: [`Command`], [`When`] and [`Expiry`] are logged. Their variants are never reordered or removed, and new
 //! ones go to the end; `tests.rs` has their bytes.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::entity::Entity;
+use crate::state::EntityRef;
 
 /// A change to the keys of one shard.
 ///
@@ -132,12 +131,12 @@ pub enum Reply {
     /// The value was stored.
     Stored {
         /// What was there before, if the command asks for it.
-        previous: Option<Arc<Entity>>,
+        previous: Option<EntityRef<Entity>>,
     },
     /// The condition does not hold; nothing has changed.
     NotStored {
         /// What is there, if the command asks for it.
-        previous: Option<Arc<Entity>>,
+        previous: Option<EntityRef<Entity>>,
     },
     /// So many keys are gone. Those that had expired before do not count, except in `Clear` and `Sweep`.
     Removed {
@@ -147,7 +146,7 @@ pub enum Reply {
     /// The key is gone.
     Taken {
         /// What was there.
-        value: Option<Arc<Entity>>,
+        value: Option<EntityRef<Entity>>,
     },
     /// The new integer.
     Number(i64),

@@ -4,7 +4,6 @@
 //! command that is refused or whose condition does not hold writes nothing.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -13,7 +12,7 @@ use super::entity::Entity;
 use super::integer;
 use crate::machine::{Abort, At, StateMachine};
 use crate::model::Time;
-use crate::state::Txn;
+use crate::state::{EntityRef, Txn};
 
 /// The longest value, in bytes: what [`Command::Append`] stops at. A value that is set is bounded by
 /// [`Options::command_bytes_max`](crate::Options::command_bytes_max) before.
@@ -216,7 +215,7 @@ impl Shard<'_, '_> {
     }
 
     /// What is under a key and has not expired.
-    fn present(&self, key: &[u8]) -> Result<Option<Arc<Entity>>, Abort> {
+    fn present(&self, key: &[u8]) -> Result<Option<EntityRef<Entity>>, Abort> {
         Ok(self.state.get(key)?.filter(|entity| !entity.is_expired(self.now)))
     }
 

@@ -1,11 +1,10 @@
 //! Reading through a view: which keys a reader may still see.
 
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::entity::Entity;
 use crate::model::{ShardId, Time};
-use crate::state::{ReadError, View};
+use crate::state::{EntityRef, ReadError, View};
 
 /// The wall clock, for [`read`] and [`digest`](super::digest()).
 #[must_use]
@@ -19,7 +18,7 @@ pub fn wall_clock() -> Time {
 ///
 /// # Errors
 /// As [`View::get`].
-pub fn read(view: &View<Entity>, key: &[u8], now: Time) -> Result<Option<Arc<Entity>>, ReadError> {
+pub fn read(view: &View<Entity>, key: &[u8], now: Time) -> Result<Option<EntityRef<Entity>>, ReadError> {
     let Some(entity) = view.get(key)? else {
         return Ok(None);
     };

@@ -13,7 +13,7 @@ use crate::codec;
 use crate::machine::{At, StateMachine};
 use crate::model::{Epoch, Lsn, Position, Routing, ShardId, Time};
 use crate::state::map::Map;
-use crate::state::{Bury, KeyHasher, Root, Scratch, Txn, View};
+use crate::state::{Bury, EntityRef, KeyHasher, Root, Scratch, Txn, View};
 
 struct DropNow;
 
@@ -74,8 +74,8 @@ impl Model {
         self.entries.retain(|_, (_, expires)| expires.is_none_or(|ms| ms > now_ms));
     }
 
-    fn entity(&self, key: &Bytes) -> Option<Arc<Entity>> {
-        self.entries.get(key).map(|(value, expires)| Arc::new(Entity::new(value, *expires)))
+    fn entity(&self, key: &Bytes) -> Option<EntityRef<Entity>> {
+        self.entries.get(key).map(|(value, expires)| Entity::new(value, *expires).into())
     }
 
     fn put(&mut self, key: &Bytes, value: &Bytes, expiry: Expiry) {

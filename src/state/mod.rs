@@ -10,6 +10,7 @@ mod txn;
 mod view;
 
 pub use hash::KeyHasher;
+pub use map::EntityRef;
 pub use root::{Bury, Root};
 pub use txn::{Scratch, Txn};
 pub use view::{ReadError, ScanPage, View};

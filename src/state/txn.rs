@@ -8,22 +8,38 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::hash::KeyHasher;
-use super::map::{ENTRY_BYTES, Key, Map};
+use super::map::{EntityRef, Entry, Key, Map};
 use crate::machine::Abort;
 
 /// From so many writes on they are found by an index.
 const INDEX_FROM: usize = 32;
 
-struct Write<E> {
-    hash: u64,
-    key: Key,
-    value: Option<Measured<E>>,
+enum Write<E> {
+    Put(Arc<Entry<E>>),
+    Remove { hash: u64, key: Key },
 }
 
-/// An entity and the memory it takes.
-struct Measured<E> {
-    entity: Arc<E>,
-    heap_bytes: usize,
+impl<E> Write<E> {
+    fn hash(&self) -> u64 {
+        match self {
+            Self::Put(entry) => entry.hash(),
+            Self::Remove { hash, .. } => *hash,
+        }
+    }
+
+    fn key(&self) -> &[u8] {
+        match self {
+            Self::Put(entry) => entry.key(),
+            Self::Remove { key, .. } => key,
+        }
+    }
+
+    fn entity(&self) -> Option<EntityRef<E>> {
+        match self {
+            Self::Put(entry) => Some(EntityRef::of(entry)),
+            Self::Remove { .. } => None,
+        }
+    }
 }
 
 /// Says how much memory an entity takes, `size_of` `E` included.
@@ -74,27 +90,29 @@ impl<'a, E> Txn<'a, E> {
     ///
     /// # Errors
     /// [`Abort`]: the run has to be repeated. Pass it on with `?`.
-    pub fn get(&self, key: &[u8]) -> Result<Option<Arc<E>>, Abort> {
+    pub fn get(&self, key: &[u8]) -> Result<Option<EntityRef<E>>, Abort> {
         let hash = self.hasher.hash(key);
         if let Some(write) = self.find(hash, key).and_then(|at| self.scratch.writes.get(at)) {
-            return Ok(write.value.as_ref().map(|value| Arc::clone(&value.entity)));
+            return Ok(write.entity());
         }
         if self.cleared {
             return Ok(None);
         }
-        Ok(self.map.get(hash, key).cloned())
+        Ok(self.map.get(hash, key))
     }
 
     /// Stores an entity under a key of this shard, replacing what is there. Under a key of another shard it would lie
     /// where no reader looks.
     pub fn put(&mut self, key: &[u8], entity: E) {
         let heap_bytes = (self.measure)(&entity);
-        self.write(key, Some(Measured { entity: Arc::new(entity), heap_bytes }));
+        let hash = self.hasher.hash(key);
+        self.write(Write::Put(Arc::new(Entry::new(hash, Key::from_slice(key), entity, heap_bytes))));
     }
 
     /// Removes a key. One that is not there is no error.
     pub fn remove(&mut self, key: &[u8]) {
-        self.write(key, None);
+        let hash = self.hasher.hash(key);
+        self.write(Write::Remove { hash, key: Key::from_slice(key) });
     }
 
     /// Removes every key of the shard, this command's own writes so far included.
@@ -110,25 +128,27 @@ impl<'a, E> Txn<'a, E> {
         self.map.len()
     }
 
-    fn write(&mut self, key: &[u8], value: Option<Measured<E>>) {
-        let hash = self.hasher.hash(key);
-        if let Some(write) = self.find(hash, key).and_then(|at| self.scratch.writes.get_mut(at)) {
-            write.value = value;
+    fn write(&mut self, write: Write<E>) {
+        let earlier = self.find(write.hash(), write.key());
+        if let Some(earlier) = earlier.and_then(|at| self.scratch.writes.get_mut(at)) {
+            *earlier = write;
             return;
         }
         let Scratch { writes, index } = &mut *self.scratch;
-        writes.push(Write { hash, key: Key::from_slice(key), value });
-        if writes.len() == INDEX_FROM {
-            index.extend(writes.iter().enumerate().map(|(at, write)| ((write.hash, write.key.clone()), at)));
-        } else if writes.len() > INDEX_FROM {
-            index.insert((hash, Key::from_slice(key)), writes.len() - 1);
+        let place = |write: &Write<E>| (write.hash(), Key::from_slice(write.key()));
+        if writes.len() + 1 == INDEX_FROM {
+            index.extend(writes.iter().enumerate().map(|(at, write)| (place(write), at)));
         }
+        if writes.len() + 1 >= INDEX_FROM {
+            index.insert(place(&write), writes.len());
+        }
+        writes.push(write);
     }
 
     fn find(&self, hash: u64, key: &[u8]) -> Option<usize> {
         let Scratch { writes, index } = &*self.scratch;
         if writes.len() < INDEX_FROM {
-            return writes.iter().position(|write| write.hash == hash && write.key.as_slice() == key);
+            return writes.iter().position(|write| write.hash() == hash && write.key() == key);
         }
         index.get(&(hash, Key::from_slice(key))).copied()
     }
@@ -143,12 +163,12 @@ impl<'a, E> Txn<'a, E> {
     #[doc(hidden)]
     pub fn growth(&self) -> i64 {
         let before = |write: &Write<E>| {
-            let entry = self.map.entry(write.hash, &write.key).filter(|_| !self.cleared);
-            entry.map_or(0, |entry| entry.bytes()) as i64
+            let entry = self.map.entry(write.hash(), write.key()).filter(|_| !self.cleared);
+            entry.map_or(0, Entry::bytes) as i64
         };
-        let after = |write: &Write<E>| {
-            let bytes = |value: &Measured<E>| ENTRY_BYTES + write.key.len() + value.heap_bytes;
-            write.value.as_ref().map_or(0, bytes) as i64
+        let after = |write: &Write<E>| match write {
+            Write::Put(entry) => entry.bytes() as i64,
+            Write::Remove { .. } => 0,
         };
         let cleared = if self.cleared { -(self.map.bytes() as i64) } else { 0 };
         cleared + self.scratch.writes.iter().map(|write| after(write) - before(write)).sum::<i64>()
@@ -159,13 +179,9 @@ impl<'a, E> Txn<'a, E> {
     pub fn land(self) -> Option<Map<E>> {
         let cleared = self.cleared.then(|| std::mem::take(self.map));
         for write in self.scratch.writes.drain(..) {
-            match write.value {
-                Some(value) => {
-                    self.map.insert(write.hash, &write.key, value.entity, value.heap_bytes);
-                }
-                None => {
-                    self.map.remove(write.hash, &write.key);
-                }
+            match write {
+                Write::Put(entry) => drop(self.map.insert(entry)),
+                Write::Remove { hash, key } => drop(self.map.remove(hash, &key)),
             }
         }
         self.scratch.index.clear();

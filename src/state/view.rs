@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::hash::KeyHasher;
-use super::map::Cursor;
+use super::map::{Cursor, EntityRef};
 use super::root::Root;
 use crate::model::{Position, ShardId, Time};
 use crate::sync::published::Positioned;
@@ -60,7 +60,7 @@ impl<E> Clone for View<E> {
 #[derive(Debug)]
 pub struct ScanPage<E> {
     /// Keys and entities.
-    pub entries: Vec<(Vec<u8>, Arc<E>)>,
+    pub entries: Vec<(Vec<u8>, EntityRef<E>)>,
     /// Where the next page starts, for [`View::scan`]; none: this was the last.
     pub next: Option<u64>,
 }
@@ -74,10 +74,10 @@ impl<E> View<E> {
     ///
     /// # Errors
     /// [`ReadError::Stale`] or [`ReadError::Refused`], of the key's shard. Other keys are not affected.
-    pub fn get(&self, key: &[u8]) -> Result<Option<Arc<E>>, ReadError> {
+    pub fn get(&self, key: &[u8]) -> Result<Option<EntityRef<E>>, ReadError> {
         let hash = self.hasher.hash(key);
         let root = self.root(self.hasher.shard(hash))?;
-        Ok(root.map().get(hash, key).cloned())
+        Ok(root.map().get(hash, key))
     }
 
     /// The shard that a key belongs to.
@@ -120,7 +120,7 @@ impl<E> View<E> {
     ///
     /// # Errors
     /// [`ReadError::Stale`], [`ReadError::Refused`] or [`ReadError::NoSuchShard`].
-    pub fn iter(&self, shard: ShardId) -> Result<impl Iterator<Item = (&[u8], &Arc<E>)>, ReadError> {
+    pub fn iter(&self, shard: ShardId) -> Result<impl Iterator<Item = (&[u8], &E)>, ReadError> {
         Ok(self.root(shard)?.map().iter().map(|entry| (entry.key(), entry.value())))
     }
 
@@ -132,7 +132,7 @@ impl<E> View<E> {
     /// [`ReadError::Stale`], [`ReadError::Refused`] or [`ReadError::NoSuchShard`].
     pub fn scan(&self, shard: ShardId, from: u64, limit: usize) -> Result<ScanPage<E>, ReadError> {
         let batch = self.root(shard)?.map().scan(Cursor::at(from), limit);
-        let entries = batch.entries.iter().map(|entry| (entry.key().to_vec(), Arc::clone(entry.value())));
+        let entries = batch.entries.iter().map(|entry| (entry.key().to_vec(), EntityRef::of(entry)));
         Ok(ScanPage { entries: entries.collect(), next: batch.next.map(Cursor::hash) })
     }
 

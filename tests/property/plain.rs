@@ -3,11 +3,10 @@
 //! What has expired stays in the map until something removes it: only the expiry of an entry says that it is gone.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use mainstay::Time;
 use mainstay::kv::{Command, Entity, Expiry, Refusal, Reply, When};
+use mainstay::{EntityRef, Time};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plain {
@@ -32,8 +31,8 @@ impl Plain {
         until.is_some_and(|ms| ms <= self.time.0 / 1_000)
     }
 
-    fn entity(&self, key: &Bytes) -> Option<Arc<Entity>> {
-        self.present(key).map(|(value, until)| Arc::new(Entity::new(value, *until)))
+    fn entity(&self, key: &Bytes) -> Option<EntityRef<Entity>> {
+        self.present(key).map(|(value, until)| Entity::new(value, *until).into())
     }
 
     fn until(&self, key: &Bytes, expiry: Expiry) -> Option<u64> {

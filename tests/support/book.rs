@@ -256,7 +256,7 @@ impl Found {
                 }
                 let history = account.history.iter();
                 commands.extend(history.map(|(epoch, lsn, id)| (position(*epoch, *lsn), *id)));
-                found.accounts.insert(key.to_vec(), (**account).clone());
+                found.accounts.insert(key.to_vec(), account.clone());
             }
             commands.sort_by_key(|(position, _)| position.lsn);
             let end = view.end(shard).map_err(|error| error.to_string())?;

@@ -1,9 +1,7 @@
 //! Reads of single keys, answered from a view.
 
-use std::sync::Arc;
-
 use mainstay::kv::{self, Entity};
-use mainstay::{ReadError, Time, View};
+use mainstay::{EntityRef, ReadError, Time, View};
 
 use super::action::Read;
 use super::reply::Output;
@@ -53,7 +51,7 @@ fn lifetime(entity: Option<&Entity>, unit_ms: u64, now: Time) -> i64 {
 }
 
 fn get_many(view: &View<Entity>, keys: &[&[u8]], now: Time, output: &mut Output) -> Result<(), ReadError> {
-    let found: Result<Vec<Option<Arc<Entity>>>, _> = keys.iter().map(|key| kv::read(view, key, now)).collect();
+    let found: Result<Vec<Option<EntityRef<Entity>>>, _> = keys.iter().map(|key| kv::read(view, key, now)).collect();
     output.bulks(found?.iter().map(|entity| entity.as_deref().map(Entity::value)));
     Ok(())
 }

@@ -7,10 +7,8 @@
 //! may come twice, as in Redis, and none is passed over: a key that is there the whole time is returned, whatever
 //! happens to others and whoever restarts the server meanwhile. A page that would end where it began is made longer.
 
-use std::sync::Arc;
-
 use mainstay::kv::{Clock, Entity};
-use mainstay::{ReadError, ScanPage, ShardId, Time, View};
+use mainstay::{EntityRef, ReadError, ScanPage, ShardId, Time, View};
 
 use super::action::Scan;
 use super::glob;
@@ -80,7 +78,7 @@ pub fn scan(view: &View<Entity>, scan: &Scan<'_>, now: Time) -> Result<Found, Re
     Ok(Found { cursor: cursor.encode(), keys })
 }
 
-type Entries = Vec<(Vec<u8>, Arc<Entity>)>;
+type Entries = Vec<(Vec<u8>, EntityRef<Entity>)>;
 
 /// One page of one shard, at least so long that the cursor moves.
 fn page(view: &View<Entity>, from: Cursor, limit: usize) -> Result<(Entries, Cursor), ReadError> {

@@ -1,38 +1,42 @@
-//! One key with its hash, its value and what is known of its use.
+//! One key with its hash, its entity and what is known of its use.
 //!
-//! An entry lies behind one `Arc` which every root that holds it shares. Key and hash are beside
-//! each other, so a lookup costs one cache miss for both and a split never hashes again.
+//! An entry is one allocation, which every root that holds it shares, and whoever reads it: a lookup costs one cache
+//! miss for key, hash and entity, and a split never hashes again.
 //!
-//! - Hash and key never change. The value is swapped in place only while a single root holds the entry.
+//! - Hash, key and entity never change: another entity is another entry.
 //! - The mark is a hint to the spill, shared by all roots that hold the entry. It orders nothing: relaxed.
 
-use std::{mem, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc};
 
 use smallvec::SmallVec;
 
+use super::trie::ENTRY_BYTES;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// A key's bytes; up to 24 of them lie in the entry itself.
 pub type Key = SmallVec<[u8; 24]>;
 
-/// One key of a [`Map`](super::Map) with its value.
+/// One key of a [`Map`](super::Map) with its entity.
 pub struct Entry<E> {
     hash: u64,
     key: Key,
-    value: Arc<E>,
+    value: E,
     bytes: u32,
     mark: AtomicBool,
 }
 
-/// What a replaced or removed entry held: its value, and the bytes it was accounted with.
-pub(super) struct Displaced<E> {
-    pub(super) value: Arc<E>,
-    pub(super) bytes: u32,
-}
+/// An entity that was read: a cheap clone, and what it was, whatever becomes of its key. It keeps its own memory alive
+/// and no other.
+pub struct EntityRef<E>(Arc<Entry<E>>);
 
 impl<E> Entry<E> {
     /// A new entry is marked: a write is an access.
-    pub(super) fn new(hash: u64, key: Key, value: Arc<E>, bytes: u32) -> Self {
+    ///
+    /// The same key must always come with the same hash. `heap_bytes` is the memory of the value, in bytes, the
+    /// `size_of` `E` itself included: the map does not look into it.
+    pub fn new(hash: u64, key: Key, value: E, heap_bytes: usize) -> Self {
+        let accounted = ENTRY_BYTES.saturating_add(key.len()).saturating_add(heap_bytes);
+        let bytes = u32::try_from(accounted).unwrap_or(u32::MAX);
         Self { hash, key, value, bytes, mark: AtomicBool::new(true) }
     }
 
@@ -47,7 +51,7 @@ impl<E> Entry<E> {
     }
 
     /// The value.
-    pub fn value(&self) -> &Arc<E> {
+    pub fn value(&self) -> &E {
         &self.value
     }
 
@@ -68,20 +72,45 @@ impl<E> Entry<E> {
             self.mark.store(true, Ordering::Relaxed);
         }
     }
+}
 
-    /// Gives the entry another value: in place if no other root holds it, in a new entry otherwise.
-    pub(super) fn replace(this: &mut Arc<Self>, value: Arc<E>, bytes: u32) -> Displaced<E> {
-        if let Some(entry) = Arc::get_mut(this) {
-            entry.mark = AtomicBool::new(true);
-            let bytes = mem::replace(&mut entry.bytes, bytes);
-            return Displaced { value: mem::replace(&mut entry.value, value), bytes };
-        }
-        let displaced = this.displaced();
-        *this = Arc::new(Self::new(this.hash, Key::from_slice(&this.key), value, bytes));
-        displaced
+impl<E> EntityRef<E> {
+    pub(crate) fn of(entry: &Arc<Entry<E>>) -> Self {
+        Self(Arc::clone(entry))
     }
+}
 
-    pub(super) fn displaced(&self) -> Displaced<E> {
-        Displaced { value: Arc::clone(&self.value), bytes: self.bytes }
+/// An entity of nobody's, to be compared with one that was read.
+impl<E> From<E> for EntityRef<E> {
+    fn from(entity: E) -> Self {
+        Self(Arc::new(Entry::new(0, Key::new(), entity, 0)))
+    }
+}
+
+impl<E> Deref for EntityRef<E> {
+    type Target = E;
+
+    fn deref(&self) -> &E {
+        &self.0.value
+    }
+}
+
+impl<E> Clone for EntityRef<E> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<E: PartialEq> PartialEq for EntityRef<E> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<E: Eq> Eq for EntityRef<E> {}
+
+impl<E: fmt::Debug> fmt::Debug for EntityRef<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }

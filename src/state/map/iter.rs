@@ -59,7 +59,7 @@ impl<'a, E> Iter<'a, E> {
 }
 
 impl<'a, E> Iterator for Iter<'a, E> {
-    type Item = &'a Entry<E>;
+    type Item = &'a Arc<Entry<E>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -78,7 +78,7 @@ impl<'a, E> Iterator for Iter<'a, E> {
 /// One step of a [`scan`](super::Map::scan).
 pub struct Batch<'a, E> {
     /// What was found, ascending by hash, then key.
-    pub entries: Vec<&'a Entry<E>>,
+    pub entries: Vec<&'a Arc<Entry<E>>>,
     /// Where the next batch begins; `None` at the end of the map.
     pub next: Option<Cursor>,
 }
@@ -86,7 +86,7 @@ pub struct Batch<'a, E> {
 impl<'a, E> Batch<'a, E> {
     /// Takes whole hashes until there are `limit` entries, and at least one.
     pub(super) fn collect(iter: Iter<'a, E>, limit: usize) -> Self {
-        let mut entries: Vec<&Entry<E>> = Vec::new();
+        let mut entries: Vec<&Arc<Entry<E>>> = Vec::new();
         for entry in iter {
             if let Some(last) = entries.last().filter(|last| entries.len() >= limit && last.hash() < entry.hash()) {
                 // Right behind the last hash, not before this one: the next root may have entries

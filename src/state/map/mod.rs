@@ -24,6 +24,6 @@ mod trie;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-pub use entry::{Entry, Key};
+pub use entry::{EntityRef, Entry, Key};
 pub use iter::{Batch, Cursor, Iter};
 pub use trie::{ENTRY_BYTES, Map};

@@ -7,20 +7,19 @@
 use std::{mem, sync::Arc};
 
 use super::{
-    entry::{Displaced, Entry, Key},
+    entry::{EntityRef, Entry},
     iter::{Batch, Cursor, Iter},
     node::{Branch, Nibble, Node},
 };
 
-/// What an entry is accounted with beyond its key and value, in bytes: itself, the header of its
-/// value's `Arc`, its part of the branches, and the allocator's rounding of all three.
+/// What an entry is accounted with beyond its key and value, in bytes: its own fields, its part of the branches, and
+/// the allocator's rounding of both.
 ///
 /// Measured with glibc's allocator as resident memory (`benches/peers`, keys of 16 bytes, values of
 /// 100).
-pub const ENTRY_BYTES: usize = 128;
+pub const ENTRY_BYTES: usize = 96;
 
-/// A map from hashed keys to `Arc<E>` whose clones are O(1) and share what neither side has
-/// changed.
+/// A map from hashed keys to entities whose clones are O(1) and share what neither side has changed.
 pub struct Map<E> {
     root: Node<E>,
     len: usize,
@@ -61,15 +60,19 @@ impl<E> Map<E> {
         self.bytes
     }
 
-    /// Finds a value and marks its entry as accessed.
-    pub fn get(&self, hash: u64, key: &[u8]) -> Option<&Arc<E>> {
-        let entry = self.entry(hash, key)?;
+    /// Finds an entity and marks its entry as accessed.
+    pub fn get(&self, hash: u64, key: &[u8]) -> Option<EntityRef<E>> {
+        let entry = self.find(hash, key)?;
         entry.touch();
-        Some(entry.value())
+        Some(EntityRef::of(entry))
     }
 
     /// Finds an entry and leaves its access mark alone.
     pub fn entry(&self, hash: u64, key: &[u8]) -> Option<&Entry<E>> {
+        self.find(hash, key).map(Arc::as_ref)
+    }
+
+    fn find(&self, hash: u64, key: &[u8]) -> Option<&Arc<Entry<E>>> {
         let mut node = &self.root;
         let mut depth = 0;
         while let Node::Branch(branch) = node {
@@ -77,19 +80,14 @@ impl<E> Map<E> {
             depth += 1;
         }
         // Equal keys have equal hashes, so the key alone decides.
-        node.entries().iter().map(Arc::as_ref).find(|entry| entry.key() == key)
+        node.entries().iter().find(|entry| entry.key() == key)
     }
 
-    /// Sets the value of a key and returns the one it had. The entry is marked as accessed.
-    ///
-    /// The same key must always come with the same hash. `heap_bytes` is the memory of the value,
-    /// in bytes, the `size_of` `E` itself included: the map does not look into it.
-    pub fn insert(&mut self, hash: u64, key: &[u8], value: Arc<E>, heap_bytes: usize) -> Option<Arc<E>> {
-        let accounted = ENTRY_BYTES.saturating_add(key.len()).saturating_add(heap_bytes);
-        let bytes = u32::try_from(accounted).unwrap_or(u32::MAX);
-        self.bytes += bytes as usize;
-        match self.root.insert(hash, key, value, bytes) {
-            Some(displaced) => Some(self.forget(displaced)),
+    /// Takes an entry in and returns the one that its key had.
+    pub fn insert(&mut self, entry: Arc<Entry<E>>) -> Option<EntityRef<E>> {
+        self.bytes += entry.bytes();
+        match self.root.insert(entry) {
+            Some(displaced) => Some(self.forget(&displaced)),
             None => {
                 self.len += 1;
                 None
@@ -97,12 +95,12 @@ impl<E> Map<E> {
         }
     }
 
-    /// Removes a key and returns its value. The path is copied only if the key is there.
-    pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Arc<E>> {
-        let displaced = self.entry(hash, key)?.displaced();
+    /// Removes a key and returns its entity. The path is copied only if the key is there.
+    pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<EntityRef<E>> {
+        let displaced = Arc::clone(self.find(hash, key)?);
         self.root.remove(hash, key, 0);
         self.len -= 1;
-        Some(self.forget(displaced))
+        Some(self.forget(&displaced))
     }
 
     /// All entries, ascending by hash, then key.
@@ -124,9 +122,9 @@ impl<E> Map<E> {
         Batch::collect(self.iter_from(from), limit)
     }
 
-    fn forget(&mut self, displaced: Displaced<E>) -> Arc<E> {
-        self.bytes -= displaced.bytes as usize;
-        displaced.value
+    fn forget(&mut self, displaced: &Arc<Entry<E>>) -> EntityRef<E> {
+        self.bytes -= displaced.bytes();
+        EntityRef::of(displaced)
     }
 
     #[cfg(all(test, not(loom)))]
@@ -150,8 +148,8 @@ impl<E> Node<E> {
         self.entries().first().map(|entry| entry.hash())
     }
 
-    fn insert(&mut self, hash: u64, key: &[u8], value: Arc<E>, bytes: u32) -> Option<Displaced<E>> {
-        let fresh = |value| Arc::new(Entry::new(hash, Key::from_slice(key), value, bytes));
+    fn insert(&mut self, entry: Arc<Entry<E>>) -> Option<Arc<Entry<E>>> {
+        let hash = entry.hash();
         let mut node = self;
         let mut depth = 0;
         loop {
@@ -166,19 +164,17 @@ impl<E> Node<E> {
                     depth += 1;
                 }
                 Self::Empty => {
-                    *node = Self::Leaf(fresh(value));
+                    *node = Self::Leaf(entry);
                     return None;
                 }
-                Self::Leaf(entry) if entry.key() == key => {
-                    return Some(Entry::replace(entry, value, bytes));
-                }
-                Self::Leaf(entry) => *node = Self::Bucket(Arc::new(vec![Arc::clone(entry)])),
+                Self::Leaf(other) if other.key() == entry.key() => return Some(mem::replace(other, entry)),
+                Self::Leaf(other) => *node = Self::Bucket(Arc::new(vec![Arc::clone(other)])),
                 Self::Bucket(bucket) => {
                     let bucket = Arc::make_mut(bucket);
-                    return match bucket.binary_search_by(|entry| entry.key().cmp(key)) {
-                        Ok(at) => bucket.get_mut(at).map(|entry| Entry::replace(entry, value, bytes)),
+                    return match bucket.binary_search_by(|other| other.key().cmp(entry.key())) {
+                        Ok(at) => bucket.get_mut(at).map(|other| mem::replace(other, entry)),
                         Err(at) => {
-                            bucket.insert(at, fresh(value));
+                            bucket.insert(at, entry);
                             None
                         }
                     };

@@ -189,7 +189,8 @@ fn hash(key: &Key) -> u64 {
 
 impl Structure for mainstay::state::map::Map<Value> {
     fn put(&mut self, key: &Key, value: Value) {
-        self.insert(hash(key), key, Arc::new(value), 100);
+        let entry = mainstay::state::map::Entry::new(hash(key), key.as_slice().into(), value, 100);
+        self.insert(Arc::new(entry));
     }
     fn find(&self, key: &Key) -> Option<u8> {
         self.get(hash(key), key).map(|value| value[0])
