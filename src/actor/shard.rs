@@ -70,6 +70,7 @@ pub(crate) struct ShardState<M: StateMachine> {
 
     map: Map<Entity<M>>,
     scratch: Scratch<Entity<M>>,
+    hashes: Vec<u64>,
     next: Lsn,
     time: Time,
     /// Cumulative bytes handed over, to be held against the writer's grant.
@@ -115,6 +116,7 @@ impl<M: StateMachine> Actor for Shard<M> {
             clock,
             map,
             scratch: Scratch::default(),
+            hashes: Vec::new(),
             time,
             handed: 0,
             refreshed_ms: 0,
@@ -200,6 +202,7 @@ impl<M: StateMachine> ShardState<M> {
             // What waits in the lane is for the next life.
             return Err(Revoked);
         }
+        self.warm_up();
         let mut batch = self.new_batch();
         let mut turn = Turn::More;
         while batch.taken < BATCH_COMMANDS {
@@ -226,6 +229,17 @@ impl<M: StateMachine> ShardState<M> {
         }
         self.hand_over(batch, myself)?;
         Ok(turn)
+    }
+
+    /// Has what the next commands will look for come into the cache, all at a time: one after the other they would
+    /// wait for memory most of the time.
+    fn warm_up(&mut self) {
+        self.hashes.clear();
+        let hashes = &mut self.hashes;
+        self.slot.lane.look_ahead(BATCH_COMMANDS, |submission| hashes.push(submission.hash));
+        if hashes.len() > 1 {
+            self.map.warm_up(hashes);
+        }
     }
 
     /// Makes a command the next one again. An old life that does so late, when the next one has drained or the lane was
@@ -260,7 +274,7 @@ impl<M: StateMachine> ShardState<M> {
 
     /// Applies one command, unless its caller has given it up.
     fn take_up(&mut self, submission: Submission<M>, batch: &mut NewBatch<M>) {
-        let Submission { command, bytes, port, charge } = submission;
+        let Submission { command, bytes, port, charge, .. } = submission;
         batch.held.add(charge);
         batch.taken += 1;
         let position = Position { epoch: self.life.epoch, lsn: self.next };

@@ -43,6 +43,8 @@ pub(crate) type Entity<M> = <M as StateMachine>::Entity;
 /// A command on its way to the shard.
 pub(crate) struct Submission<M: StateMachine> {
     pub(crate) command: M::Command,
+    /// Of its key: where it will look first.
+    pub(crate) hash: u64,
     pub(crate) bytes: Encoded,
     pub(crate) port: Port<Answer<M>>,
     pub(crate) charge: u32,

@@ -19,6 +19,7 @@ use crate::sync::claim::{self, Ticket, Withdrawal};
 struct Prepared<'a, M: StateMachine> {
     slot: &'a Arc<Slot<M>>,
     command: M::Command,
+    hash: u64,
     bytes: Encoded,
     charge: u32,
 }
@@ -76,9 +77,9 @@ impl<M: StateMachine> Runtime<M> {
     /// A dropped future withdraws the command if the shard has not taken it up, and leaves it alone otherwise: it is
     /// applied whole or not at all.
     pub async fn submit(&self, command: M::Command) -> Answer<M> {
-        let slot = self.slot_of(&command)?;
+        let (slot, hash) = self.slot_of(&command)?;
         let deadline = self.submit_deadline();
-        let prepared = self.prepare(slot, command)?;
+        let prepared = self.prepare(slot, hash, command)?;
         take_credits(prepared.slot, prepared.charge, deadline).await?;
         wait(prepared.push(true), deadline).await
     }
@@ -112,8 +113,8 @@ impl<M: StateMachine> Runtime<M> {
     /// # Cancellation
     /// As [`Runtime::submit`].
     pub async fn try_submit(&self, command: M::Command) -> Answer<M> {
-        let slot = self.slot_of(&command)?;
-        let prepared = self.prepare(slot, command)?;
+        let (slot, hash) = self.slot_of(&command)?;
+        let prepared = self.prepare(slot, hash, command)?;
         if !prepared.slot.credits.try_take(prepared.charge) {
             return Err(prepared.slot.refusal().unwrap_or(NotExecuted::Busy).into());
         }
@@ -147,7 +148,7 @@ impl<M: StateMachine> Runtime<M> {
     pub async fn submit_to(&self, shard: ShardId, command: M::Command) -> Answer<M> {
         let slot = self.slot(shard)?;
         let deadline = self.submit_deadline();
-        let prepared = self.prepare(slot, command)?;
+        let prepared = self.prepare(slot, 0, command)?;
         take_credits(prepared.slot, prepared.charge, deadline).await?;
         wait(prepared.push(true), deadline).await
     }
@@ -185,7 +186,7 @@ impl<M: StateMachine> Runtime<M> {
         let mut waiting = Vec::with_capacity(commands.len());
         let mut rung = RingAll { slots: &self.shared.slots, pushed: Vec::new() };
         for command in commands {
-            let prepared = self.slot_of(&command).and_then(|slot| self.prepare(slot, command));
+            let prepared = self.slot_of(&command).and_then(|(slot, hash)| self.prepare(slot, hash, command));
             let prepared = match prepared {
                 Ok(prepared) => prepared,
                 Err(error) => {
@@ -219,9 +220,11 @@ impl<M: StateMachine> Runtime<M> {
         Instant::now() + self.shared.options.submit_deadline
     }
 
-    fn slot_of(&self, command: &M::Command) -> Result<&Arc<Slot<M>>, SubmitError> {
+    /// The slot of the command's key, and the key's hash.
+    fn slot_of(&self, command: &M::Command) -> Result<(&Arc<Slot<M>>, u64), SubmitError> {
         let key = self.shared.machine.key(command);
-        self.slot(self.shared.hasher.shard(self.shared.hasher.hash(&key)))
+        let hash = self.shared.hasher.hash(&key);
+        Ok((self.slot(self.shared.hasher.shard(hash))?, hash))
     }
 
     pub(super) fn slot(&self, shard: ShardId) -> Result<&Arc<Slot<M>>, SubmitError> {
@@ -230,7 +233,12 @@ impl<M: StateMachine> Runtime<M> {
     }
 
     /// Encodes the command, once: the size check, the bound and the log's frame use these bytes.
-    fn prepare<'a>(&self, slot: &'a Arc<Slot<M>>, command: M::Command) -> Result<Prepared<'a, M>, SubmitError> {
+    fn prepare<'a>(
+        &self,
+        slot: &'a Arc<Slot<M>>,
+        hash: u64,
+        command: M::Command,
+    ) -> Result<Prepared<'a, M>, SubmitError> {
         let refused = |error: codec::CodecError| NotExecuted::NotEncodable(error.to_string());
         let bytes = codec::encode(&command).map_err(refused)?;
         let limit = self.shared.options.command_bytes_max;
@@ -239,16 +247,16 @@ impl<M: StateMachine> Runtime<M> {
         }
         self.shared.decodes.check::<M::Command>(&bytes).map_err(refused)?;
         let charge = slot.credits.charge(bytes.len());
-        Ok(Prepared { slot, command, bytes, charge })
+        Ok(Prepared { slot, command, hash, bytes, charge })
     }
 }
 
 impl<'a, M: StateMachine> Prepared<'a, M> {
     /// Pushes the command; its credits now go with it.
     fn push(self, ring: bool) -> Waiting<'a, M> {
-        let Self { slot, command, bytes, charge } = self;
+        let Self { slot, command, hash, bytes, charge } = self;
         let (ticket, port) = claim::claim();
-        slot.lane.push_quietly(Submission { command, bytes, port, charge });
+        slot.lane.push_quietly(Submission { command, hash, bytes, port, charge });
         if ring {
             let _ = slot.lane.ring();
         }

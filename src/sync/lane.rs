@@ -101,12 +101,25 @@ impl<T> Lane<T> {
     pub fn pop(&self) -> Option<T> {
         let mut taken = self.taken.lock();
         if taken.is_empty() {
-            if taken.capacity() > KEPT_ITEMS {
-                *taken = VecDeque::new();
-            }
-            std::mem::swap(&mut *taken, &mut *self.pushed.lock());
+            self.refill(&mut taken);
         }
         taken.pop_front()
+    }
+
+    fn refill(&self, taken: &mut VecDeque<T>) {
+        if taken.capacity() > KEPT_ITEMS {
+            *taken = VecDeque::new();
+        }
+        std::mem::swap(taken, &mut *self.pushed.lock());
+    }
+
+    /// Shows the next items, at most so many, to whoever is about to take them.
+    pub fn look_ahead(&self, count: usize, mut look: impl FnMut(&T)) {
+        let mut taken = self.taken.lock();
+        if taken.is_empty() {
+            self.refill(&mut taken);
+        }
+        taken.iter().take(count).for_each(&mut look);
     }
 
     /// Makes a popped item the next one again.

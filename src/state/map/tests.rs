@@ -116,6 +116,7 @@ proptest! {
                 }
                 Op::Get(number) => {
                     let (hash, key) = (hash(number), key(number));
+                    map.warm_up(&[hash, 0, hash, u64::MAX]);
                     let found = map.get(hash, &key).map(|value| *value);
                     prop_assert_eq!(found, model.get(&(hash, key)).copied());
                 }

@@ -6,6 +6,8 @@
 
 use std::{mem, sync::Arc};
 
+use smallvec::SmallVec;
+
 use super::{
     entry::{EntityRef, Entry},
     iter::{Batch, Cursor, Iter},
@@ -18,6 +20,9 @@ use super::{
 /// Measured with glibc's allocator as resident memory (`benches/peers`, keys of 16 bytes, values of
 /// 100).
 pub const ENTRY_BYTES: usize = 96;
+
+/// So many lookups are warmed up at a time.
+const WARMED_UP: usize = 64;
 
 /// A map from hashed keys to entities whose clones are O(1) and share what neither side has changed.
 pub struct Map<E> {
@@ -81,6 +86,26 @@ impl<E> Map<E> {
         }
         // Equal keys have equal hashes, so the key alone decides.
         node.entries().iter().find(|entry| entry.key() == key)
+    }
+
+    /// Looks for entries without doing anything with them, level by level: what would be a chain of cache misses for
+    /// each of them are the misses of all at a time.
+    pub fn warm_up(&self, hashes: &[u64]) {
+        let mut nodes: SmallVec<[&Node<E>; WARMED_UP]> = SmallVec::new();
+        nodes.extend(hashes.iter().take(WARMED_UP).map(|_| &self.root));
+        for depth in 0..u64::BITS / 4 {
+            let mut deeper = false;
+            for (node, hash) in nodes.iter_mut().zip(hashes) {
+                if let Node::Branch(branch) = node {
+                    *node = branch.get(Nibble::of(*hash, depth)).unwrap_or(&Node::Empty);
+                    deeper = true;
+                }
+            }
+            if !deeper {
+                break;
+            }
+        }
+        std::hint::black_box(nodes.iter().filter_map(|node| node.hash()).fold(0, u64::wrapping_add));
     }
 
     /// Takes an entry in and returns the one that its key had.
