@@ -4,13 +4,15 @@
 //! One turn drains, applies and hands over without an await; nobody is answered here but those whose command is
 //! certainly not executed, and those whose writer sits in the kernel for too long.
 
+mod batch;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use batch::NewBatch;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::clock::Clock;
-use super::credits::Held;
 use super::replay::entity_bytes;
 use super::slot::{Applied, Entity, HandedBatch, Life, Slot, Submission, ToWriter, answer_unconfirmed};
 use crate::config::{Options, millis};
@@ -24,8 +26,6 @@ use crate::storage::frame;
 
 /// So many commands make a batch, at most: the log writes and syncs the first ones while the rest are applied.
 const BATCH_COMMANDS: usize = 64;
-/// So long is a command, for a guess at what a batch will need.
-const EXPECTED_BYTES: usize = 128;
 /// So many batches are made in one turn, at most.
 const TURN_BATCHES: usize = 8;
 /// A published root that nobody has asked to replace is refreshed after so long: it keeps alive what was changed since.
@@ -203,7 +203,8 @@ impl<M: StateMachine> ShardState<M> {
             return Err(Revoked);
         }
         self.warm_up();
-        let mut batch = self.new_batch();
+        let expected = self.hashes.len();
+        let mut batch = NewBatch::new(Clock::wall().max(self.time), self.next, expected, &self.slot.credits);
         let mut turn = Turn::More;
         while batch.taken < BATCH_COMMANDS {
             let Some(submission) = self.slot.lane.pop() else {
@@ -257,19 +258,6 @@ impl<M: StateMachine> ShardState<M> {
     /// Could the largest batch still be handed over?
     fn has_room(&self, granted: u64) -> bool {
         granted.saturating_sub(self.handed) >= self.limits.batch_bytes_max
-    }
-
-    fn new_batch(&self) -> NewBatch<M> {
-        let expected = self.slot.lane.len().min(BATCH_COMMANDS);
-        NewBatch {
-            time: Clock::wall().max(self.time),
-            first: self.next,
-            lengths: Vec::with_capacity(expected),
-            bytes: Vec::with_capacity(expected * EXPECTED_BYTES),
-            callers: Vec::with_capacity(expected),
-            held: Held::new(Arc::clone(&self.slot.credits)),
-            taken: 0,
-        }
     }
 
     /// Applies one command, unless its caller has given it up.
@@ -384,24 +372,6 @@ impl<M: StateMachine> ShardState<M> {
         if let Some(next_ms) = expired.next_ms {
             self.arm_expiry(myself, next_ms);
         }
-    }
-}
-
-/// A batch in the making.
-struct NewBatch<M: StateMachine> {
-    time: Time,
-    first: Lsn,
-    lengths: Vec<u32>,
-    bytes: Vec<u8>,
-    callers: Vec<Applied<M>>,
-    held: Held,
-    taken: usize,
-}
-
-impl<M: StateMachine> NewBatch<M> {
-    fn fits(&self, next: &Submission<M>, limits: &Limits) -> bool {
-        let payload = frame::batch_bytes(self.lengths.len() + 1, self.bytes.len() + next.bytes.len());
-        limits.batch_bytes(payload as u64) <= limits.batch_bytes_max
     }
 }
 
