@@ -1,7 +1,7 @@
 //! A lane's two buffers: pushes against a consumer that takes, puts back and takes again.
 //!
-//! In scope: order, and that an item is taken once. Not modelled: wake-ups (`doorbell.rs`) and the end of a lane
-//! (`shutdown.rs`).
+//! In scope: order, also behind a look ahead, and that an item is taken once. Not modelled: wake-ups (`doorbell.rs`)
+//! and the end of a lane (`shutdown.rs`).
 
 use mainstay::sync::Arc;
 use mainstay::sync::lane::Lane;
@@ -19,6 +19,9 @@ fn pushes_against_a_put_back(put_back: fn(&Lane<u8>, u8)) {
             }
         });
         let mut taken = Vec::new();
+        let mut seen = None;
+        lane.look_ahead(1, |item| seen = Some(*item));
+        assert!(seen.is_none_or(|item| item == 1), "another one than the next is shown");
         if let Some(item) = lane.pop() {
             put_back(&lane, item);
             taken.extend(lane.pop());

@@ -49,13 +49,13 @@ pub struct Options {
     pub lane_commands: u32,
     /// The same in encoded bytes: at least `command_bytes_max`, default 64 MiB.
     pub lane_bytes: u32,
-    /// A command that no shard has taken up after this long is `NotExecuted(DeadlineBeforeAccept)`. More than zero;
+    /// A command that no shard has taken up after this long is `NotExecuted(DeadlineBeforeAccept)`. At least 1 ms;
     /// default 10 s. It covers waiting for room in the lane and waiting in it.
     pub submit_deadline: Duration,
     /// A command that was taken up and not answered after this long is `Unconfirmed`. At least 1 ms; default 2 s. It
     /// begins when the command's batch has been applied and handed to the log's writer.
     pub sync_deadline: Duration,
-    /// How long `view` waits for a shard to publish before its keys are `Stale`. More than zero; default 2 s.
+    /// How long `view` waits for a shard to publish before its keys are `Stale`. At least 1 ms; default 2 s.
     pub view_deadline: Duration,
     /// How long opening waits for another holder of the directory's lock, trying every 10 ms. Default 5 s. Zero: one
     /// attempt, which may meet the threads of a runtime that has just been shut down or dropped.

@@ -4,7 +4,6 @@ pub(crate) mod decodes;
 mod reading;
 mod submitting;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use decodes::Decodes;
@@ -21,6 +20,7 @@ use crate::error::{NotExecuted, OpenError, ShutdownError};
 use crate::machine::StateMachine;
 use crate::model::{Position, ShardId};
 use crate::state::KeyHasher;
+use crate::sync::Arc;
 use crate::sync::published::Positioned;
 
 /// A running state machine: a cheap clone, usable from every task and thread. All methods may be called at the same

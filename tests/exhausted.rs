@@ -1,14 +1,16 @@
 //! A process without file descriptors to spare: opening says so, or everything works; nothing in between.
 
 #![cfg(not(loom))]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 mod support;
 
+use std::fs::File;
 use std::process::Command;
 use std::time::Duration;
 
-use mainstay::{Options, Runtime};
+use mainstay::ractor::registry;
+use mainstay::{Options, RestartBudget, Runtime};
 use support::{Counters, add, small};
 
 const CHILD: &str = "MAINSTAY_TEST_EXHAUSTED";
@@ -37,7 +39,55 @@ fn opening_without_descriptors_is_an_error_and_never_a_fenced_shard() {
     assert!(opened > 3 && refused > 3, "{opened} opened, {refused} refused");
 }
 
-/// What the test above runs in processes of its own.
+/// Guards F34, F60: nor does a restart end in a fence because there are none for a while.
+#[test]
+fn a_restart_without_descriptors_is_tried_again() {
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -n 64; exec \"$0\" --exact restarting_child --nocapture"])
+        .arg(std::env::current_exe().unwrap())
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("it serves again"), "{said} {errors}");
+}
+
+/// What the test above runs in a process of its own. With none to nine left, recovery fails, or a thread cannot be had.
+#[test]
+fn restarting_child() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let dir = support::directory();
+    tokio.block_on(async {
+        let mut options = Options { shards: Some(1), ..small(dir.path()) };
+        options.restarts = RestartBudget {
+            restarts: 100_000,
+            pause: Duration::from_millis(1),
+            pause_max: Duration::from_millis(1),
+            ..RestartBudget::default()
+        };
+        let runtime = Runtime::open(Counters, options).await.unwrap();
+        for left in 0..10 {
+            runtime.submit(add("a", 1)).await.unwrap();
+            let mut hoard: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+            hoard.truncate(hoard.len() - left);
+            let names = registry::registered().into_iter();
+            let shard = names.filter(|name| name.contains("/0/shard.")).find_map(registry::where_is).unwrap();
+            shard.kill();
+            // So long there are none.
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            drop(hoard);
+            let answer = tokio::time::timeout(Duration::from_secs(10), runtime.submit(add("a", 1))).await;
+            assert_eq!(answer.unwrap().unwrap().reply, 2 * left as i64 + 2, "with {left} left");
+            assert_eq!(runtime.stats().shards[0].refusal, None);
+        }
+        println!("it serves again");
+    });
+}
+
+/// What the first test runs in processes of its own.
 #[test]
 fn child() {
     if std::env::var_os(CHILD).is_none() {

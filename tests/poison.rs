@@ -124,3 +124,45 @@ async fn an_older_schema_is_upcast_and_a_newer_one_refused() {
     let (_, error) = runtime.recovery().refused().next().unwrap();
     assert!(matches!(error, LogError::Poison { position, .. } if position.lsn == Lsn(4)));
 }
+
+/// A command whose type writes less than it reads.
+#[derive(Serialize, Deserialize)]
+struct Partial {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    absent: Option<u8>,
+    there: u8,
+}
+
+struct Partials;
+
+impl StateMachine for Partials {
+    type Command = Partial;
+    type Entity = u8;
+    type Reply = ();
+    const SCHEMA: u32 = 1;
+
+    fn key<'a>(&self, _: &'a Partial) -> Cow<'a, [u8]> {
+        Cow::Borrowed(b"key")
+    }
+
+    fn apply(&self, _: At, state: &mut Txn<'_, u8>, command: Partial) -> Result<(), Abort> {
+        state.put(b"key", command.absent.unwrap_or_default() + command.there);
+        Ok(())
+    }
+}
+
+/// Guards F15: what could not be read back is refused before it is logged, and is not found out by the next opening.
+#[tokio::test]
+async fn a_command_that_does_not_decode_is_not_accepted() {
+    let sim = SimDisk::new(2);
+    let runtime = Runtime::open_on(sim.clone(), Partials, options(Poison::Refuse)).await.unwrap();
+    runtime.submit(Partial { absent: Some(1), there: 1 }).await.unwrap();
+    let refused = runtime.submit(Partial { absent: None, there: 9 }).await.unwrap_err();
+    assert!(matches!(refused, SubmitError::NotExecuted(NotExecuted::NotEncodable(_))), "{refused}");
+    assert_eq!(runtime.view().await.get(b"key").unwrap().as_deref(), Some(&2));
+    drop(runtime);
+    let runtime = Runtime::open_on(sim.after_kill(), Partials, options(Poison::Refuse)).await.unwrap();
+    assert_eq!(runtime.recovery().refused().count(), 0);
+    assert_eq!(runtime.recovery().shards[0].commands, 1);
+    assert_eq!(runtime.stats().shards[0].entries, 1, "also before the first command");
+}

@@ -369,13 +369,15 @@ fn shared_memory_runtime_and_codec_have_one_place_each() {
             .iter()
             .any(|place| source.is_in(place));
         let is_sync = source.is_in("src/sync");
+        // Nodes are copied on write, which loom's `Arc` cannot do, and no model runs the map.
+        let is_state = source.is_in("src/state");
         // Its stall needs a condition variable, and no loom model runs the simulator.
         let is_simulator = source.is_in("src/storage/disk/sim");
         for path in paths(&source) {
             let first = path.split("::").next().unwrap_or_default();
             let is_allowed = match first {
                 "std" if path.starts_with("std::sync") => {
-                    path == "std::sync::Arc" || path.starts_with("std::sync::Arc::") || is_sync || is_simulator
+                    is_sync || is_simulator || (is_state && path.starts_with("std::sync::Arc"))
                 }
                 "loom" => is_sync,
                 "bincode" => source.path == "src/storage/codec.rs",

@@ -1,14 +1,13 @@
 //! The handle to the manifest keeper: edits for those who change the manifest, the published value for those who read
 //! it.
 
-use std::sync::Arc;
-
 use arc_swap::ArcSwap;
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 
 use super::manifest_keeper::KeeperMessage;
 use crate::model::{Edit, EditOutcome, Manifest};
+use crate::sync::Arc;
 
 /// See the module.
 #[derive(Clone, Debug)]

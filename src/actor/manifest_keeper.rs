@@ -3,7 +3,6 @@
 //! It feeds [`protocol::manifest`](crate::protocol::manifest) one request at a time and carries out what that says.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use ractor::thread_local::ThreadLocalActor;
@@ -15,6 +14,7 @@ use crate::protocol::manifest::{Effect, Event, Generation, Keeper, Token};
 use crate::storage::disk::{DirectoryLock, Disk};
 use crate::storage::layout::Layout;
 use crate::storage::manifest_log::{GenerationError, ManifestLog};
+use crate::sync::Arc;
 
 /// What the keeper is asked.
 #[derive(Debug)]

@@ -5,7 +5,6 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +19,7 @@ use crate::storage::disk::{DirectoryLock, Disk};
 use crate::storage::error::{IoContext, LogError};
 use crate::storage::layout::Layout;
 use crate::storage::{manifest_log, recovery};
+use crate::sync::Arc;
 use crate::sync::Mutex;
 
 /// Shards of a new directory, unless the options say otherwise.

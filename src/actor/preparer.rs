@@ -1,7 +1,6 @@
 //! Makes spares ahead of use: a thread per spare creates, fills, syncs and registers it, and tells the writer.
 
 use std::io;
-use std::sync::Arc;
 
 use super::keeper::Keeper;
 use crate::model::{Edit, EditOutcome, Incarnation, ShardId};
@@ -9,6 +8,7 @@ use crate::storage::disk::{DirectoryLock, Disk};
 use crate::storage::error::DiskError;
 use crate::storage::layout::Layout;
 use crate::storage::segment_file::{self, Spare};
+use crate::sync::Arc;
 use crate::sync::Mutex;
 
 /// What a preparer needs.

@@ -2,10 +2,9 @@
 //!
 //! One thread per runtime. It ends when the last root that could need it is gone, and is never waited for.
 
-use std::sync::Arc;
-
 use crate::state::Bury;
 use crate::state::map::Map;
+use crate::sync::Arc;
 
 /// Hands maps to the reaper's thread.
 struct Reaper<E>(flume::Sender<Map<E>>);

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::Poison;
@@ -15,6 +14,7 @@ use crate::storage::disk::Disk;
 use crate::storage::error::LogError;
 use crate::storage::layout::Layout;
 use crate::storage::recovery;
+use crate::sync::Arc;
 
 /// A shard's state, read from its log.
 pub(crate) struct Replayed<E> {

@@ -9,7 +9,6 @@ mod starting;
 
 use std::collections::BTreeSet;
 use std::panic::catch_unwind;
-use std::sync::Arc;
 use std::time::Duration;
 
 pub use message::{Internal, RootMessage};
@@ -26,6 +25,7 @@ use crate::model::ShardId;
 use crate::protocol::shutdown::{Effect, Event, Shutdown};
 use crate::runtime::{Runtime, Shared};
 use crate::storage::disk::{Disk, StandardDisk};
+use crate::sync::Arc;
 
 /// The runtime's root, an ordinary ractor actor. [`Runtime::open`] spawns one; an application with supervisors of its
 /// own spawns it linked, and asks it for the [`Runtime`].

@@ -7,7 +7,6 @@
 mod batch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use batch::NewBatch;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -23,6 +22,7 @@ use crate::protocol::commit::Limits;
 use crate::state::map::Map;
 use crate::state::{Bury, KeyHasher, Root, Scratch, Txn};
 use crate::storage::frame;
+use crate::sync::Arc;
 
 /// So many commands make a batch, at most: the log writes and syncs the first ones while the rest are applied.
 const BATCH_COMMANDS: usize = 64;

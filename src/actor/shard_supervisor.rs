@@ -6,7 +6,6 @@ mod pair;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use pair::Pair;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -27,6 +26,7 @@ use crate::state::{Bury, KeyHasher, Root};
 use crate::storage::disk::{DirectoryLock, Disk};
 use crate::storage::error::{DiskError, LogError};
 use crate::storage::layout::Layout;
+use crate::sync::Arc;
 
 /// What all shards of a runtime have in common.
 pub(crate) struct Commons<M: StateMachine> {

@@ -3,8 +3,6 @@
 //! Callers, readers, the shard, its writer and its supervisor meet here: the lane, the published root, credits, and the
 //! present [`Life`]. A restart swaps the life; what waits in the lane stays.
 
-use std::sync::Arc;
-
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
@@ -14,6 +12,7 @@ use crate::machine::StateMachine;
 use crate::model::{Batch, Durability, Epoch, Incarnation, Lsn, Position, ShardId, Tail};
 use crate::state::Root;
 use crate::storage::codec::Encoded;
+use crate::sync::Arc;
 use crate::sync::Mutex;
 use crate::sync::claim::Port;
 use crate::sync::counters::Counter;

@@ -6,7 +6,6 @@
 mod files;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use ractor::thread_local::ThreadLocalActor;
 use ractor::{ActorProcessingErr, ActorRef};
@@ -25,6 +24,7 @@ use crate::machine::StateMachine;
 use crate::model::{Edit, EditOutcome, Tail};
 use crate::protocol::commit::{Action, Commit, Completion, Handed, Stop};
 use crate::storage::segment_file::Spare;
+use crate::sync::Arc;
 use crate::sync::mutants;
 use files::Files;
 

@@ -1,7 +1,6 @@
 //! The machine against a plain model with expiry, its encoding, and the digest across shard counts.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -14,6 +13,7 @@ use crate::machine::{At, StateMachine};
 use crate::model::{Epoch, Lsn, Position, Routing, ShardId, Time};
 use crate::state::map::Map;
 use crate::state::{Bury, EntityRef, KeyHasher, Root, Scratch, Txn, View};
+use crate::sync::Arc;
 
 struct DropNow;
 

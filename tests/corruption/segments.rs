@@ -94,3 +94,28 @@ async fn a_file_cut_to_70_percent_is_a_valid_prefix() {
     }
     assert_eq!(runtime.submit(add("x", 1)).await.unwrap().position.lsn, Lsn(commands + 1));
 }
+
+/// Guards F34: a spare that nobody has registered, and that its maker removes while the log is read, is no error.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_left_over_that_vanishes_meanwhile_is_none() {
+    let sim = SimDisk::new(21);
+    let runtime = open(&sim, 1).await;
+    runtime.submit(add("a", 1)).await.unwrap();
+    let sim = killed(runtime, &sim).await;
+    let spare = segment(0, 50);
+    sim.put(&spare, &[0; 8192]);
+    let (looked_at, opens) = (spare.clone(), mainstay::sim::Operation::Open);
+    let stall = sim.stall(move |call| call.path == looked_at && call.operation == opens);
+    let opening = {
+        let sim = sim.clone();
+        tokio::spawn(async move { open(&sim, 1).await })
+    };
+    while stall.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    sim.erase(&spare).unwrap();
+    stall.release();
+    let runtime = opening.await.unwrap();
+    assert_eq!(refusal(&runtime), None);
+    assert_eq!(runtime.latest().get(b"a").unwrap().unwrap().sum, 1);
+}

@@ -3,7 +3,7 @@
 use mainstay::sim::{Call, FaultKind, Operation};
 use mainstay::{ShardId, SyncPolicy};
 
-use crate::scene::{Scene, fail_first, is_manifest, options, until};
+use crate::scene::{Scene, fail_first, is_log, is_manifest, options, until};
 
 const KINDS: [FaultKind; 2] = [FaultKind::ErrorOnce, FaultKind::ErrorAfterEffect];
 
@@ -89,4 +89,38 @@ async fn another_generation_that_fails_too_leaves_one_of_the_two() {
             scene.check_after_kill().await;
         }
     }
+}
+
+/// Guards F47: a file that could not be opened is spent, and goes with the move that passes it over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_could_not_be_opened_does_not_stay() {
+    let mut scene = Scene::open(options(SyncPolicy::Always, 1)).await;
+    scene.write("a").await;
+    scene.settle().await;
+    // The next file: its first write after it was filled is its header.
+    let (active, mut spent) = (scene.active(0), None);
+    let found = std::sync::Arc::new(std::sync::Mutex::new(None));
+    let told = std::sync::Arc::clone(&found);
+    let mut filled = std::collections::BTreeSet::new();
+    for call in scene.disk.trace().iter().filter(|call| call.operation == Operation::Sync) {
+        filled.insert(call.path.clone());
+    }
+    scene.disk.fail_when(move |call| {
+        let header = spent.is_none() && is_log(&call.path) && call.path != active && filled.contains(&call.path);
+        if header && call.operation == Operation::Write {
+            spent = Some(call.path.clone());
+            *told.lock().unwrap() = spent.clone();
+            return Some(FaultKind::ErrorOnce);
+        }
+        None
+    });
+    while found.lock().unwrap().is_none() {
+        scene.write("a").await;
+    }
+    until("the log moves past it", || scene.stats(0).moves == 1).await;
+    let spent = found.lock().unwrap().clone().unwrap();
+    until("it is deleted", || !scene.disk.files().contains_key(&spent)).await;
+    assert_eq!(scene.stats(0).restarts, 0);
+    scene.check_after_crashes().await;
+    scene.check_after_kill().await;
 }

@@ -1,7 +1,5 @@
 //! From an opened directory to running actors: the keeper first, then a supervisor for every shard that can be served.
 
-use std::sync::Arc;
-
 use arc_swap::ArcSwap;
 use ractor::thread_local::ThreadLocalActor;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -29,6 +27,7 @@ use crate::state::map::Map;
 use crate::storage::disk::{DirectoryLock, Disk};
 use crate::storage::layout::Layout;
 use crate::storage::manifest_log;
+use crate::sync::Arc;
 
 /// An opened directory whose actors are being started.
 pub(super) struct Starting<M: StateMachine> {

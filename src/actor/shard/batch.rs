@@ -1,13 +1,12 @@
 //! A batch in the making: what one turn of the shard has applied and will hand over together.
 
-use std::sync::Arc;
-
 use crate::actor::credits::{Credits, Held};
 use crate::actor::slot::{Applied, Submission};
 use crate::machine::StateMachine;
 use crate::model::{Lsn, Time};
 use crate::protocol::commit::Limits;
 use crate::storage::frame;
+use crate::sync::Arc;
 
 /// So long is a command, for a guess at what a batch will need.
 const EXPECTED_BYTES: usize = 128;

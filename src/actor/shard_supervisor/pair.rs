@@ -1,7 +1,5 @@
 //! The actors of one life of a shard: the shard and its WAL writer, started and ended together.
 
-use std::sync::Arc;
-
 use ractor::thread_local::ThreadLocalActor;
 use ractor::{Actor, ActorCell, ActorRef, SpawnErr};
 use tokio::runtime::Handle;
@@ -15,6 +13,7 @@ use crate::actor::thread;
 use crate::actor::wal_writer::{WalWriter, WriterArguments, WriterMessage};
 use crate::machine::StateMachine;
 use crate::model::Incarnation;
+use crate::sync::Arc;
 
 /// See the module.
 pub(super) struct Pair {
