@@ -71,13 +71,20 @@ fn restarting_child() {
         let runtime = Runtime::open(Counters, options).await.unwrap();
         for left in 0..10 {
             runtime.submit(add("a", 1)).await.unwrap();
-            let mut hoard: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
-            hoard.truncate(hoard.len() - left);
+            let mut hoard = Vec::new();
+            let mut take_all_but_some = || {
+                hoard.extend(std::iter::from_fn(|| File::open("/dev/null").ok()));
+                hoard.truncate(hoard.len() - left);
+            };
+            take_all_but_some();
             let names = registry::registered().into_iter();
             let shard = names.filter(|name| name.contains("/0/shard.")).find_map(registry::where_is).unwrap();
             shard.kill();
-            // So long there are none.
-            tokio::time::sleep(Duration::from_millis(30)).await;
+            // So long there are none, not even those that the old life gives up.
+            for _ in 0..100 {
+                take_all_but_some();
+                tokio::time::sleep(Duration::from_micros(300)).await;
+            }
             drop(hoard);
             let answer = tokio::time::timeout(Duration::from_secs(10), runtime.submit(add("a", 1))).await;
             assert_eq!(answer.unwrap().unwrap().reply, 2 * left as i64 + 2, "with {left} left");

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use mainstay::sim::{Call, FaultKind, Operation, SimDisk};
-use mainstay::{Outcome, Position, ShardId, SyncPolicy};
+use mainstay::{NotExecuted, Outcome, Position, ShardId, SyncPolicy};
 use tokio::time::timeout;
 
 use crate::scene::{Scene, fail_first, is_log, is_manifest, options, until};
@@ -59,6 +59,27 @@ async fn a_sync_that_fails_late_takes_nothing_back() {
         scene.check_after_crashes().await;
         scene.check_after_kill().await;
     }
+}
+
+/// Guards F4, F12: what a recovery has shown and called durable is not torn when the next one cannot read it any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_called_durable_is_damaged_later_and_never_torn() {
+    let scene = Scene::open(options(SyncPolicy::Never, 1)).await;
+    scene.write_many("a", 5).await;
+    let last = scene.write("a").await;
+    scene.settle().await;
+    let active = scene.active(0);
+    make_no_spares(&scene.disk);
+    scene.kill_and_wait("0/shard").await;
+    scene.runtime.durable(ShardId(0), last.position).await.unwrap();
+    // Nothing in the file says that its last frame was durable, but this process does.
+    let end = scene.disk.read(&active).unwrap().iter().rposition(|byte| *byte != 0).unwrap();
+    scene.disk.overwrite(&active, end as u64, &[0]).unwrap();
+    scene.actor("0/wal_writer").unwrap().kill();
+    until("it is fenced", || scene.stats(0).refusal == Some(NotExecuted::Fenced)).await;
+    let view = scene.runtime.view().await;
+    assert_eq!(view.get(b"a").unwrap().unwrap().fold, last.reply);
+    assert_eq!(scene.stats(0).lost, []);
 }
 
 /// Guards F5, F11: a write fails, and there is no other file: the log is sealed behind the frames that are intact, and

@@ -98,6 +98,36 @@ async fn questions_to_a_stalled_shard_do_not_pile_up() {
     scene.check_after_crashes().await;
 }
 
+/// Guards F57: nor do the wishes of a shard that has no room in the log while its writer hangs.
+#[tokio::test(flavor = "multi_thread")]
+async fn wishes_for_room_do_not_pile_up() {
+    /// So many commands of 1,000 bytes fit into two files of 16 KiB.
+    const ROOM: usize = 32;
+    let mut scene = Scene::open(options(SyncPolicy::Never, 1)).await;
+    scene.write("a").await;
+    scene.settle().await;
+    let stall = stall(&scene, 0, Operation::Write);
+    let mut callers = Vec::new();
+    let mut submit = || {
+        let (book, runtime) = (scene.book.clone(), scene.runtime.clone());
+        let entry = book.entry("a", 1000);
+        callers.push(tokio::spawn(async move { book.submit(&runtime, entry).await }));
+    };
+    submit();
+    stalled(&stall).await;
+    for submitted in 1..=200 {
+        submit();
+        // More than this the file and its spare cannot take.
+        until("it was pushed", || scene.stats(0).waiting + ROOM >= submitted).await;
+    }
+    assert!(scene.stats(0).waiting_batches <= ROOM + 2, "{:?}", scene.stats(0));
+    stall.release();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    scene.check_after_crashes().await;
+}
+
 /// Guards F2: another shard does not notice; a view is stale on the stalled shard's keys only.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_shard_is_stale_and_the_others_are_fresh() {
