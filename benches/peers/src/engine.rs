@@ -64,7 +64,15 @@ impl Settings {
 pub trait Engine: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     const DRIVEN: Driven;
-    const ABILITIES: &'static [Ability];
+    /// All of them, unless an engine says otherwise.
+    const ABILITIES: &'static [Ability] = &[
+        Ability::DurablePuts,
+        Ability::BufferedPuts,
+        Ability::Gets,
+        Ability::DurableAdds,
+        Ability::BufferedAdds,
+        Ability::Recovery,
+    ];
     /// The crate in `Cargo.lock` whose version the report names.
     const PACKAGE: Option<&'static str>;
     type Client: Client;

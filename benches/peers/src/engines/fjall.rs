@@ -7,7 +7,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::grouped::Groups;
 use super::stripes::Stripes;
-use crate::engine::{Ability, Client, Driven, Engine, Key, Pair, Policy, Settings, Value, incremented};
+use crate::engine::{Client, Driven, Engine, Key, Pair, Policy, Settings, Value, incremented};
 
 pub struct Fjall {
     db: Database,
@@ -26,14 +26,6 @@ pub struct FjallClient {
 impl Engine for Fjall {
     const NAME: &'static str = "fjall";
     const DRIVEN: Driven = Driven::Threads;
-    const ABILITIES: &'static [Ability] = &[
-        Ability::DurablePuts,
-        Ability::BufferedPuts,
-        Ability::Gets,
-        Ability::DurableAdds,
-        Ability::BufferedAdds,
-        Ability::Recovery,
-    ];
     const PACKAGE: Option<&'static str> = Some("fjall");
     type Client = FjallClient;
     const SYNCS_ITSELF: bool = false;

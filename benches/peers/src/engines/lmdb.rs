@@ -6,7 +6,7 @@ use heed::types::Bytes;
 use heed::{Database, Env, EnvFlags, EnvOpenOptions, RoTxn, WithoutTls};
 
 use super::grouped::Groups;
-use crate::engine::{Ability, Client, Driven, Engine, Key, Pair, Policy, Settings, incremented};
+use crate::engine::{Client, Driven, Engine, Key, Pair, Policy, Settings, incremented};
 
 const MAP_BYTES: usize = 32 << 30;
 const GETS_A_REQUEST: u32 = 64;
@@ -26,14 +26,6 @@ pub struct LmdbClient {
 impl Engine for Lmdb {
     const NAME: &'static str = "lmdb";
     const DRIVEN: Driven = Driven::Threads;
-    const ABILITIES: &'static [Ability] = &[
-        Ability::DurablePuts,
-        Ability::BufferedPuts,
-        Ability::Gets,
-        Ability::DurableAdds,
-        Ability::BufferedAdds,
-        Ability::Recovery,
-    ];
     const PACKAGE: Option<&'static str> = Some("heed");
     type Client = LmdbClient;
     const SYNCS_ITSELF: bool = false;

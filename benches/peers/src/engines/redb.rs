@@ -6,7 +6,7 @@ use std::sync::Arc;
 use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::grouped::Groups;
-use crate::engine::{Ability, Client, Driven, Engine, Key, Pair, Policy, Settings, incremented};
+use crate::engine::{Client, Driven, Engine, Key, Pair, Policy, Settings, incremented};
 
 const TABLE: TableDefinition<&Key, &[u8; 100]> = TableDefinition::new("values");
 const GETS_A_REQUEST: u32 = 64;
@@ -26,14 +26,6 @@ pub struct RedbClient {
 impl Engine for Redb {
     const NAME: &'static str = "redb";
     const DRIVEN: Driven = Driven::Threads;
-    const ABILITIES: &'static [Ability] = &[
-        Ability::DurablePuts,
-        Ability::BufferedPuts,
-        Ability::Gets,
-        Ability::DurableAdds,
-        Ability::BufferedAdds,
-        Ability::Recovery,
-    ];
     const PACKAGE: Option<&'static str> = Some("redb");
     type Client = RedbClient;
     const SYNCS_ITSELF: bool = false;

@@ -7,7 +7,7 @@ use rocksdb::{DB, Options, WriteBatch, WriteOptions};
 
 use super::grouped::Groups;
 use super::stripes::Stripes;
-use crate::engine::{Ability, Client, Driven, Engine, Key, Pair, Policy, Settings, incremented};
+use crate::engine::{Client, Driven, Engine, Key, Pair, Policy, Settings, incremented};
 
 const CACHE_MEGABYTES: u64 = 1024;
 
@@ -26,14 +26,6 @@ pub struct RocksDbClient {
 impl Engine for RocksDb {
     const NAME: &'static str = "rocksdb";
     const DRIVEN: Driven = Driven::Threads;
-    const ABILITIES: &'static [Ability] = &[
-        Ability::DurablePuts,
-        Ability::BufferedPuts,
-        Ability::Gets,
-        Ability::DurableAdds,
-        Ability::BufferedAdds,
-        Ability::Recovery,
-    ];
     // Debian's version is the one that counts; the crate's is that of its binding.
     const PACKAGE: Option<&'static str> = Some("rocksdb");
     type Client = RocksDbClient;

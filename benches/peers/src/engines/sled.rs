@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sled::{Batch, Config, Db, IVec};
 
-use crate::engine::{Ability, Client, Driven, Engine, Key, Pair, Policy, Settings, incremented};
+use crate::engine::{Client, Driven, Engine, Key, Pair, Policy, Settings, incremented};
 
 const UNSYNCED: &str = "`flush` is `sync_file_range`, which a power cut may undo";
 
@@ -21,14 +21,6 @@ pub struct SledClient {
 impl Engine for Sled {
     const NAME: &'static str = "sled";
     const DRIVEN: Driven = Driven::Threads;
-    const ABILITIES: &'static [Ability] = &[
-        Ability::DurablePuts,
-        Ability::BufferedPuts,
-        Ability::Gets,
-        Ability::DurableAdds,
-        Ability::BufferedAdds,
-        Ability::Recovery,
-    ];
     const PACKAGE: Option<&'static str> = Some("sled");
     type Client = SledClient;
 
