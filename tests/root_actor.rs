@@ -16,6 +16,7 @@ use mainstay::{
 };
 use support::{Counters, add, small};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 /// Reports what it hears of its child, and keeps it: with the end of an actor comes its state.
 struct Supervisor;
@@ -61,6 +62,9 @@ impl Actor for Supervisor {
         Ok(())
     }
 }
+
+/// More than any answer takes.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn options() -> Options {
     Options { shards: Some(2), sync_deadline: Duration::from_secs(60), ..small(Path::new("/data")) }
@@ -157,7 +161,7 @@ async fn a_root_that_is_stopped_keeps_nobody_waiting() {
     }
     let started = Instant::now();
     root.stop(None);
-    let answer = caller.await.unwrap().unwrap_err();
+    let answer = timeout(PATIENCE, caller).await.expect("nobody answers").unwrap().unwrap_err();
     let refused = SubmitError::NotExecuted(NotExecuted::ShuttingDown);
     // What hangs may be the sync of something before it.
     assert!(matches!(answer, SubmitError::Unconfirmed { .. }) || answer == refused, "{answer:?}");
@@ -180,7 +184,8 @@ async fn a_root_that_is_stopped_while_it_ends_says_so() {
     root.cast(RootMessage::Shutdown(reply.into())).unwrap();
     root.stop(None);
     assert_eq!(heard.recv().await.unwrap(), "terminated");
-    assert!(asked.await.is_err(), "it has ended, and not in good order");
+    let said = timeout(PATIENCE, asked).await.expect("nobody says that it has ended");
+    assert!(said.is_err(), "it has ended, and not in good order");
     assert_eq!(runtime.shutdown().await, Err(ShutdownError::Ended));
     drop((stall, supervisor));
 }
