@@ -182,6 +182,10 @@ async fn a_root_that_is_stopped_while_it_ends_says_so() {
     let stall = sim.stall(|call| call.operation == Operation::Sync);
     let (reply, asked) = mainstay::ractor::concurrency::oneshot();
     root.cast(RootMessage::Shutdown(reply.into())).unwrap();
+    // A stop would overtake the question.
+    while runtime.stats().shards[0].refusal.is_none() {
+        tokio::task::yield_now().await;
+    }
     root.stop(None);
     assert_eq!(heard.recv().await.unwrap(), "terminated");
     let said = timeout(PATIENCE, asked).await.expect("nobody says that it has ended");
