@@ -127,6 +127,11 @@ impl OpenSegment {
         self.file.sync().context("sync", &self.path)
     }
 
+    /// Leaves the cache to others: nobody reads a full segment before the next recovery.
+    pub fn forget(&self) {
+        let _ = self.file.drop_cache();
+    }
+
     /// Where the log ends if this segment is its last.
     #[must_use]
     pub fn tail(&self) -> Tail {

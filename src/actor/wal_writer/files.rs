@@ -96,7 +96,9 @@ impl Files {
             self.moving = Some(open);
         } else {
             self.durable = Some(open.tail());
-            self.active = Some(open);
+            if let Some(old) = self.active.replace(open) {
+                old.forget();
+            }
         }
         Ok(())
     }

@@ -17,12 +17,15 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 pub type Key = SmallVec<[u8; 24]>;
 
 /// One key of a [`Map`](super::Map) with its entity.
+///
+/// In this order, so that a lookup of a short key finds all that it needs at the beginning.
+#[repr(C)]
 pub struct Entry<E> {
     hash: u64,
-    key: Key,
-    value: E,
     bytes: u32,
     mark: AtomicBool,
+    key: Key,
+    value: E,
 }
 
 /// An entity that was read: a cheap clone, and what it was, whatever becomes of its key. It keeps its own memory alive
@@ -37,7 +40,7 @@ impl<E> Entry<E> {
     pub fn new(hash: u64, key: Key, value: E, heap_bytes: usize) -> Self {
         let accounted = ENTRY_BYTES.saturating_add(key.len()).saturating_add(heap_bytes);
         let bytes = u32::try_from(accounted).unwrap_or(u32::MAX);
-        Self { hash, key, value, bytes, mark: AtomicBool::new(true) }
+        Self { hash, bytes, mark: AtomicBool::new(true), key, value }
     }
 
     /// The hash that the caller gave for the key.
@@ -48,6 +51,11 @@ impl<E> Entry<E> {
     /// The key.
     pub fn key(&self) -> &[u8] {
         &self.key
+    }
+
+    /// Where the entry comes in the order of iteration.
+    pub(super) fn place(&self) -> (u64, &[u8]) {
+        (self.hash, &self.key)
     }
 
     /// The value.

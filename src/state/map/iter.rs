@@ -9,6 +9,7 @@ use std::{slice, sync::Arc};
 use smallvec::SmallVec;
 
 use super::{
+    cluster::Sorted,
     entry::Entry,
     node::{Nibble, Node},
 };
@@ -34,26 +35,25 @@ impl Cursor {
 
 /// Entries of a [`Map`](super::Map), ascending by hash, then key.
 pub struct Iter<'a, E> {
-    /// For each branch on the path, what is left of its slots. Deeper tries than eight are rare.
+    /// For each branch on the path, what is left of its children. Deeper tries than eight are rare.
     path: SmallVec<[slice::Iter<'a, Node<E>>; 8]>,
-    entries: slice::Iter<'a, Arc<Entry<E>>>,
+    entries: <Sorted<'a, E> as IntoIterator>::IntoIter,
 }
 
 impl<'a, E> Iter<'a, E> {
     pub(super) fn new(root: &'a Node<E>, from: Cursor) -> Self {
-        let mut path = SmallVec::new();
+        let mut path: SmallVec<[slice::Iter<'a, Node<E>>; 8]> = SmallVec::new();
         let mut node = root;
         let mut depth = 0;
         while let Node::Branch(branch) = node {
-            let (own, after) = branch.split(Nibble::of(from.0, depth));
-            path.push(after);
-            node = own.unwrap_or(&Node::Empty);
+            let nibble = Nibble::of(from.0, depth);
+            path.push(branch.after(nibble).iter());
+            node = branch.child(nibble);
             depth += 1;
         }
-        let entries = match node.entries() {
-            [first, ..] if first.hash() < from.0 => [].iter(),
-            entries => entries.iter(),
-        };
+        let mut entries = node.sorted();
+        entries.retain(|entry| entry.hash() >= from.0);
+        let entries = entries.into_iter();
         Self { path, entries }
     }
 }
@@ -67,8 +67,8 @@ impl<'a, E> Iterator for Iter<'a, E> {
                 return Some(entry);
             }
             match self.path.last_mut()?.next() {
-                Some(Node::Branch(branch)) => self.path.push(branch.slots().iter()),
-                Some(node) => self.entries = node.entries().iter(),
+                Some(Node::Branch(branch)) => self.path.push(branch.children().iter()),
+                Some(node) => self.entries = node.sorted().into_iter(),
                 None => drop(self.path.pop()),
             }
         }

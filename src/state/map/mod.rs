@@ -7,7 +7,8 @@
 //! - Fan-out 16. The caller's 64-bit hash is consumed from its most significant nibble down, so the order of iteration
 //!   is ascending hash, and ascending key among entries of one full hash. It is the same for every root of a shard,
 //!   which is what lets a cursor travel from one root to the next.
-//! - The shape is canonical: equal contents have equal tries, whatever the order of inserts and removes.
+//! - Up to 31 entries whose hashes begin alike lie side by side in a cluster; more are spread over a branch. The shape
+//!   depends on what was there before, the order of iteration does not.
 //! - Depth is at most 16, so neither dropping a root nor removing an entry can exhaust a stack.
 //!
 //! Not here: hashing (callers bring the hash), transactions, the limit on memory and the choice of
@@ -16,6 +17,7 @@
 //! counts would prove only that `Arc` works. An entry's access mark is the one thing that readers
 //! write; it comes from [`crate::sync`].
 
+mod cluster;
 mod entry;
 mod iter;
 mod node;

@@ -1,192 +1,212 @@
-//! Nodes of the trie: what a slot can hold, and branches packed into arrays of a few sizes.
+//! Nodes of the trie: what a place in it can hold, and branches.
 //!
-//! A node is 16 bytes, its own tag and a pointer; a branch's bitmap lies beside the tag in the
-//! *parent's* slot, so a lookup that ends there never touches the branch. Without `unsafe` an
-//! allocation has the size of its type, hence size classes: one array type for each, the smallest
-//! that has room.
-//!
-//! - The occupied slots of a branch are its first ones, ascending by nibble; the rest are `Empty`.
-//! - Bitmap, class and order follow from the children alone, so equal children mean equal branches.
+//! A node is 16 bytes, its tag and a pointer. A branch has all sixteen of its children's places: there are more than
+//! [`GATHERED`] entries below it, so they cost little, and a lookup computes where to go on without reading anything.
 
-use std::{array, mem, slice, sync::Arc};
+use std::{array, mem, sync::Arc};
 
-use super::entry::Entry;
+use super::{
+    cluster::{CAPACITY, Cluster, Sorted},
+    entry::Entry,
+};
 
-/// What a slot holds.
+/// A branch that is left with so many entries is gathered into a cluster. Fewer than a cluster can hold, so that an
+/// insert and a remove in turn do not spread and gather the same entries.
+pub(super) const GATHERED: usize = CAPACITY / 2;
+
+/// No nibble of a hash is left here.
+const DEPTH_MAX: u32 = u64::BITS / 4;
+
+/// What a place in the trie holds.
 #[derive(Default)]
 pub(super) enum Node<E> {
-    /// Nothing: an unused slot, or the root of an empty map.
+    /// Nothing.
     #[default]
     Empty,
-    Leaf(Arc<Entry<E>>),
-    /// Two or more entries of one full hash, ascending by key.
+    Cluster(Cluster<E>),
+    Branch(Arc<Branch<E>>),
+    /// More entries of one full hash than a cluster can hold, in no order.
     Bucket(Arc<Vec<Arc<Entry<E>>>>),
-    Branch(Branch<E>),
 }
 
-// By hand, as all clones of this module: a derive would ask for `E: Clone`.
+/// An inner node.
+pub(super) struct Branch<E> {
+    /// How many entries are below.
+    len: usize,
+    children: [Node<E>; 16],
+}
+
+/// The part of a hash that picks the child at a depth; the most significant nibble is depth 0.
+#[derive(Clone, Copy)]
+pub(super) struct Nibble(usize);
+
+impl Nibble {
+    pub(super) fn of(hash: u64, depth: u32) -> Self {
+        Self((hash.rotate_left(4 * (depth + 1)) & 0xf) as usize)
+    }
+}
+
 impl<E> Clone for Node<E> {
     fn clone(&self) -> Self {
         match self {
             Self::Empty => Self::Empty,
-            Self::Leaf(entry) => Self::Leaf(Arc::clone(entry)),
+            Self::Cluster(cluster) => Self::Cluster(cluster.clone()),
+            Self::Branch(branch) => Self::Branch(Arc::clone(branch)),
             Self::Bucket(bucket) => Self::Bucket(Arc::clone(bucket)),
-            Self::Branch(branch) => Self::Branch(branch.clone()),
         }
     }
 }
 
-/// The part of a hash that picks the slot at a depth; the most significant nibble is depth 0.
-#[derive(Clone, Copy)]
-pub(super) struct Nibble(u32);
-
-impl Nibble {
-    pub(super) fn of(hash: u64, depth: u32) -> Self {
-        Self((hash.rotate_left(4 * (depth + 1)) & 0xf) as u32)
-    }
-
-    fn bit(self) -> u16 {
-        1 << self.0
-    }
-
-    /// The index of the nibble's slot in a branch, or of the slot before which it would come.
-    fn rank(self, bitmap: u16) -> usize {
-        // Most of a lookup's levels are full. Counting bits costs enough instructions there to keep
-        // the cache misses of one lookup from overlapping with those of the next.
-        if bitmap == u16::MAX {
-            return self.0 as usize;
-        }
-        (bitmap & (self.bit() - 1)).count_ones() as usize
+impl<E> Clone for Branch<E> {
+    fn clone(&self) -> Self {
+        Self { len: self.len, children: self.children.clone() }
     }
 }
-
-/// Declares [`Branch`]: a variant for each size class, ascending.
-macro_rules! branch_classes {
-    ($($class:ident($capacity:literal)),*) => {
-        /// An inner node: the bitmap of its occupied nibbles, and their nodes.
-        pub(super) enum Branch<E> {
-            $($class(u16, Arc<[Node<E>; $capacity]>)),*
-        }
-
-        impl<E> Branch<E> {
-            /// Packs as many nodes as the bitmap has bits.
-            fn pack(bitmap: u16, mut nodes: impl Iterator<Item = Node<E>>) -> Self {
-                match Self::capacity(bitmap) {
-                    $($capacity => Self::$class(
-                        bitmap,
-                        Arc::new(array::from_fn(|_| nodes.next().unwrap_or_default())),
-                    ),)*
-                    _ => unreachable!("the last class holds all sixteen nibbles"),
-                }
-            }
-
-            /// The smallest class that holds the children of a bitmap.
-            fn capacity(bitmap: u16) -> usize {
-                let count = bitmap.count_ones() as usize;
-                $(if count <= $capacity { return $capacity; })*
-                unreachable!("the last class holds all sixteen nibbles")
-            }
-
-            /// The bitmap and all slots, the unused ones included. One match for both: it becomes
-            /// a load from a table, two become a jump that lookups mispredict.
-            fn parts(&self) -> (u16, &[Node<E>]) {
-                match self { $(Self::$class(bitmap, slots) => (*bitmap, slots.as_slice())),* }
-            }
-
-            fn bitmap_mut(&mut self) -> &mut u16 {
-                match self { $(Self::$class(bitmap, _) => bitmap),* }
-            }
-
-            /// The slots to be changed; copied first if another root shares them.
-            fn slots_mut(&mut self) -> &mut [Node<E>] {
-                match self { $(Self::$class(_, slots) => Arc::make_mut(slots).as_mut_slice()),* }
-            }
-        }
-
-        impl<E> Clone for Branch<E> {
-            fn clone(&self) -> Self {
-                match self {
-                    $(Self::$class(bitmap, slots) => Self::$class(*bitmap, Arc::clone(slots))),*
-                }
-            }
-        }
-    };
-}
-
-// Most branches have two or three children, and most of the others about ten.
-branch_classes!(Two(2), Four(4), Eight(8), Twelve(12), Sixteen(16));
 
 impl<E> Branch<E> {
-    pub(super) fn single(nibble: Nibble, node: Node<E>) -> Self {
-        Self::pack(nibble.bit(), [node].into_iter())
+    fn new() -> Self {
+        Self { len: 0, children: array::from_fn(|_| Node::Empty) }
     }
 
-    pub(super) fn get(&self, nibble: Nibble) -> Option<&Node<E>> {
-        let (bitmap, slots) = self.parts();
-        if bitmap & nibble.bit() == 0 { None } else { slots.get(nibble.rank(bitmap)) }
-    }
-
-    /// All slots, the unused ones included.
-    pub(super) fn slots(&self) -> &[Node<E>] {
-        self.parts().1
-    }
-
-    /// The slot of a nibble, `Empty` if it had none. The caller fills it.
-    pub(super) fn slot(&mut self, nibble: Nibble) -> &mut Node<E> {
-        let bitmap = self.bitmap();
-        let at = nibble.rank(bitmap);
-        if bitmap & nibble.bit() == 0 {
-            self.resize(bitmap | nibble.bit());
-            let mut moved = Node::Empty;
-            self.slots_mut().iter_mut().skip(at).for_each(|slot| mem::swap(slot, &mut moved));
-        }
-        match self.slots_mut().get_mut(at) {
-            Some(slot) => slot,
-            None => unreachable!("a branch has room for every bit of its bitmap"),
+    pub(super) fn child(&self, nibble: Nibble) -> &Node<E> {
+        match self.children.get(nibble.0) {
+            Some(child) => child,
+            None => unreachable!("a nibble is less than sixteen"),
         }
     }
 
-    /// Gives up the slot of a nibble that has one.
-    pub(super) fn remove(&mut self, nibble: Nibble) {
-        let bitmap = self.bitmap();
-        let at = nibble.rank(bitmap);
-        let mut moved = Node::Empty;
-        self.slots_mut().iter_mut().skip(at).rev().for_each(|slot| mem::swap(slot, &mut moved));
-        self.resize(bitmap & !nibble.bit());
-    }
-
-    /// Takes the only child if that is no branch: its place is in the parent then.
-    pub(super) fn take_lone_leaf(&mut self) -> Option<Node<E>> {
-        if !self.bitmap().is_power_of_two() {
-            return None;
+    fn child_mut(&mut self, nibble: Nibble) -> &mut Node<E> {
+        match self.children.get_mut(nibble.0) {
+            Some(child) => child,
+            None => unreachable!("a nibble is less than sixteen"),
         }
-        self.slots_mut().first_mut().filter(|node| !matches!(node, Node::Branch(_))).map(mem::take)
     }
 
-    /// A nibble's own node, and the slots after it (the unused ones included).
-    pub(super) fn split(&self, nibble: Nibble) -> (Option<&Node<E>>, slice::Iter<'_, Node<E>>) {
-        let own = self.get(nibble);
-        let (bitmap, slots) = self.parts();
-        let after = nibble.rank(bitmap) + usize::from(own.is_some());
-        (own, slots.get(after..).unwrap_or_default().iter())
-    }
-
-    /// Of the occupied slots, in their order.
+    /// How many entries are below.
     #[cfg(all(test, not(loom)))]
-    pub(super) fn nibbles(&self) -> impl Iterator<Item = u64> {
-        let bitmap = self.bitmap();
-        (0..16).filter(move |nibble| bitmap >> nibble & 1 == 1)
+    pub(super) fn len(&self) -> usize {
+        self.len
     }
 
-    fn bitmap(&self) -> u16 {
-        self.parts().0
+    pub(super) fn children(&self) -> &[Node<E>] {
+        &self.children
     }
 
-    fn resize(&mut self, bitmap: u16) {
-        if Self::capacity(bitmap) == self.slots().len() {
-            *self.bitmap_mut() = bitmap;
-        } else {
-            *self = Self::pack(bitmap, self.slots_mut().iter_mut().map(mem::take));
+    /// The children after a nibble's.
+    pub(super) fn after(&self, nibble: Nibble) -> &[Node<E>] {
+        self.children.get(nibble.0 + 1..).unwrap_or_default()
+    }
+
+    fn insert(&mut self, entry: Arc<Entry<E>>, depth: u32) -> Option<Arc<Entry<E>>> {
+        let displaced = self.child_mut(Nibble::of(entry.hash(), depth)).insert(entry, depth + 1);
+        self.len += usize::from(displaced.is_none());
+        displaced
+    }
+}
+
+impl<E> Node<E> {
+    /// The entry of a key; the node is no branch.
+    pub(super) fn get(&self, hash: u64, key: &[u8]) -> Option<&Arc<Entry<E>>> {
+        match self {
+            Self::Cluster(cluster) => cluster.get(hash, key),
+            Self::Bucket(bucket) => bucket.iter().find(|entry| entry.key() == key),
+            Self::Empty | Self::Branch(_) => None,
         }
+    }
+
+    /// The entries of a node that is no branch, ascending by hash, then key.
+    pub(super) fn sorted(&self) -> Sorted<'_, E> {
+        match self {
+            Self::Cluster(cluster) => cluster.sorted(),
+            Self::Bucket(bucket) => {
+                let mut sorted: Sorted<'_, E> = bucket.iter().collect();
+                sorted.sort_unstable_by(|one, other| one.key().cmp(other.key()));
+                sorted
+            }
+            Self::Empty | Self::Branch(_) => Sorted::new(),
+        }
+    }
+
+    /// Takes an entry in and returns the one that its key had.
+    pub(super) fn insert(&mut self, entry: Arc<Entry<E>>, depth: u32) -> Option<Arc<Entry<E>>> {
+        match self {
+            Self::Branch(branch) => return Arc::make_mut(branch).insert(entry, depth),
+            Self::Empty => {
+                *self = Self::Cluster(Cluster::of(entry));
+                return None;
+            }
+            Self::Bucket(bucket) => {
+                let bucket = Arc::make_mut(bucket);
+                if let Some(own) = bucket.iter_mut().find(|own| own.key() == entry.key()) {
+                    return Some(mem::replace(own, entry));
+                }
+                bucket.push(entry);
+                return None;
+            }
+            Self::Cluster(cluster) => match cluster.insert(entry) {
+                Ok(displaced) => return displaced,
+                Err(entry) => self.spread(entry, depth),
+            },
+        }
+        None
+    }
+
+    /// Makes a full cluster, and an entry that it has no room for, a branch.
+    fn spread(&mut self, entry: Arc<Entry<E>>, depth: u32) {
+        let Self::Cluster(cluster) = self else { return };
+        let entries = cluster.drain().chain([entry]);
+        *self = if depth == DEPTH_MAX {
+            Self::Bucket(Arc::new(entries.collect()))
+        } else {
+            let mut branch = Branch::new();
+            entries.for_each(|entry| drop(branch.insert(entry, depth)));
+            Self::Branch(Arc::new(branch))
+        };
+    }
+
+    /// Removes an entry that is there.
+    pub(super) fn remove(&mut self, hash: u64, key: &[u8], depth: u32) {
+        let left = match self {
+            Self::Empty => return,
+            Self::Cluster(cluster) => {
+                cluster.remove(hash, key);
+                if cluster.len() == 0 {
+                    *self = Self::Empty;
+                }
+                return;
+            }
+            Self::Bucket(bucket) => {
+                let bucket = Arc::make_mut(bucket);
+                bucket.retain(|entry| entry.key() != key);
+                bucket.len()
+            }
+            Self::Branch(branch) => {
+                let branch = Arc::make_mut(branch);
+                branch.child_mut(Nibble::of(hash, depth)).remove(hash, key, depth + 1);
+                branch.len -= 1;
+                branch.len
+            }
+        };
+        if left == GATHERED {
+            self.gather();
+        }
+    }
+
+    /// Makes a branch or a bucket with few entries a cluster. Whatever is below it has fewer still, and is one already.
+    fn gather(&mut self) {
+        let mut gathered = Self::Empty;
+        let mut take = |entry| drop(gathered.insert(entry, 0));
+        match self {
+            Self::Bucket(bucket) => Arc::make_mut(bucket).drain(..).for_each(&mut take),
+            Self::Branch(branch) => {
+                for child in &mut Arc::make_mut(branch).children {
+                    if let Self::Cluster(cluster) = child {
+                        cluster.drain().for_each(&mut take);
+                    }
+                }
+            }
+            Self::Empty | Self::Cluster(_) => return,
+        }
+        *self = gathered;
     }
 }

@@ -1,17 +1,15 @@
 //! [`Map`]: lookup, insert and remove over the nodes, and the accounting of memory.
 //!
-//! - An entry lies as high as its hash is the only one below that slot; entries of one full hash share a bucket there.
-//!   A branch therefore has two hashes or more below it, and a remove that leaves one lifts it up.
-//! - `len` and `bytes` are the sums over all entries.
+//! `len` and `bytes` are the sums over all entries.
 
-use std::{mem, sync::Arc};
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::{
     entry::{EntityRef, Entry},
     iter::{Batch, Cursor, Iter},
-    node::{Branch, Nibble, Node},
+    node::{Nibble, Node},
 };
 
 /// What an entry is accounted with beyond its key and value, in bytes: its own fields, its part of the branches, and
@@ -81,11 +79,10 @@ impl<E> Map<E> {
         let mut node = &self.root;
         let mut depth = 0;
         while let Node::Branch(branch) = node {
-            node = branch.get(Nibble::of(hash, depth))?;
+            node = branch.child(Nibble::of(hash, depth));
             depth += 1;
         }
-        // Equal keys have equal hashes, so the key alone decides.
-        node.entries().iter().find(|entry| entry.key() == key)
+        node.get(hash, key)
     }
 
     /// Looks for entries without doing anything with them, level by level: what would be a chain of cache misses for
@@ -97,7 +94,7 @@ impl<E> Map<E> {
             let mut deeper = false;
             for (node, hash) in nodes.iter_mut().zip(hashes) {
                 if let Node::Branch(branch) = node {
-                    *node = branch.get(Nibble::of(*hash, depth)).unwrap_or(&Node::Empty);
+                    *node = branch.child(Nibble::of(*hash, depth));
                     deeper = true;
                 }
             }
@@ -105,13 +102,18 @@ impl<E> Map<E> {
                 break;
             }
         }
-        std::hint::black_box(nodes.iter().filter_map(|node| node.hash()).fold(0, u64::wrapping_add));
+        let candidates = nodes.iter().zip(hashes).filter_map(|(node, hash)| match node {
+            Node::Cluster(cluster) => cluster.candidate(*hash),
+            _ => None,
+        });
+        let candidates: SmallVec<[&Arc<Entry<E>>; WARMED_UP]> = candidates.collect();
+        std::hint::black_box(candidates.iter().map(|entry| entry.hash()).fold(0, u64::wrapping_add));
     }
 
     /// Takes an entry in and returns the one that its key had.
     pub fn insert(&mut self, entry: Arc<Entry<E>>) -> Option<EntityRef<E>> {
         self.bytes += entry.bytes();
-        match self.root.insert(entry) {
+        match self.root.insert(entry, 0) {
             Some(displaced) => Some(self.forget(&displaced)),
             None => {
                 self.len += 1;
@@ -155,82 +157,5 @@ impl<E> Map<E> {
     #[cfg(all(test, not(loom)))]
     pub(super) fn root(&self) -> &Node<E> {
         &self.root
-    }
-}
-
-impl<E> Node<E> {
-    /// The entries that lie in this very node; they have one hash in common.
-    pub(super) fn entries(&self) -> &[Arc<Entry<E>>] {
-        match self {
-            Self::Leaf(entry) => std::slice::from_ref(entry),
-            Self::Bucket(bucket) => bucket,
-            Self::Empty | Self::Branch(_) => &[],
-        }
-    }
-
-    /// The hash of those entries.
-    fn hash(&self) -> Option<u64> {
-        self.entries().first().map(|entry| entry.hash())
-    }
-
-    fn insert(&mut self, entry: Arc<Entry<E>>) -> Option<Arc<Entry<E>>> {
-        let hash = entry.hash();
-        let mut node = self;
-        let mut depth = 0;
-        loop {
-            if let Some(other) = node.hash().filter(|other| *other != hash) {
-                // Another hash has this slot for itself. It moves down level by level until the two
-                // part.
-                *node = Self::Branch(Branch::single(Nibble::of(other, depth), mem::take(node)));
-            }
-            match node {
-                Self::Branch(branch) => {
-                    node = branch.slot(Nibble::of(hash, depth));
-                    depth += 1;
-                }
-                Self::Empty => {
-                    *node = Self::Leaf(entry);
-                    return None;
-                }
-                Self::Leaf(other) if other.key() == entry.key() => return Some(mem::replace(other, entry)),
-                Self::Leaf(other) => *node = Self::Bucket(Arc::new(vec![Arc::clone(other)])),
-                Self::Bucket(bucket) => {
-                    let bucket = Arc::make_mut(bucket);
-                    return match bucket.binary_search_by(|other| other.key().cmp(entry.key())) {
-                        Ok(at) => bucket.get_mut(at).map(|other| mem::replace(other, entry)),
-                        Err(at) => {
-                            bucket.insert(at, entry);
-                            None
-                        }
-                    };
-                }
-            }
-        }
-    }
-
-    /// Removes an entry that is there, and restores the canonical shape on the way back up.
-    fn remove(&mut self, hash: u64, key: &[u8], depth: u32) {
-        match self {
-            Self::Empty => {}
-            Self::Leaf(_) => *self = Self::Empty,
-            Self::Bucket(bucket) => {
-                let bucket = Arc::make_mut(bucket);
-                bucket.retain(|entry| entry.key() != key);
-                if let [entry] = bucket.as_slice() {
-                    *self = Self::Leaf(Arc::clone(entry));
-                }
-            }
-            Self::Branch(branch) => {
-                let nibble = Nibble::of(hash, depth);
-                let child = branch.slot(nibble);
-                child.remove(hash, key, depth + 1);
-                if matches!(child, Self::Empty) {
-                    branch.remove(nibble);
-                }
-                if let Some(leaf) = branch.take_lone_leaf() {
-                    *self = leaf;
-                }
-            }
-        }
     }
 }
