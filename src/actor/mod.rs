@@ -15,6 +15,7 @@ pub(crate) mod keeper;
 pub(crate) mod manifest_keeper;
 mod naming;
 pub(crate) mod opening;
+pub(crate) mod overdue;
 pub(crate) mod preparer;
 pub(crate) mod reaper;
 pub(crate) mod replay;

@@ -12,6 +12,7 @@ use batch::NewBatch;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::clock::Clock;
+use super::overdue;
 use super::replay::entity_bytes;
 use super::slot::{Applied, Entity, HandedBatch, Life, Slot, Submission, ToWriter, answer_unconfirmed};
 use crate::config::{Options, millis};
@@ -247,6 +248,7 @@ impl<M: StateMachine> ShardState<M> {
     /// closed, sees to it that the command is looked at all the same.
     fn put_back(&self, submission: Submission<M>) {
         self.slot.lane.put_back(submission);
+        overdue::watch(&self.slot);
         if self.life.tenure.is_revoked() {
             let _ = self.slot.lane.ring();
         }

@@ -5,8 +5,10 @@
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::credits::{Credits, Held};
+use super::overdue::Watch;
 use crate::error::{NotExecuted, SubmitError};
 use crate::machine::StateMachine;
 use crate::model::{Batch, Durability, Epoch, Incarnation, Lsn, Position, ShardId, Tail};
@@ -47,6 +49,8 @@ pub(crate) struct Submission<M: StateMachine> {
     pub(crate) bytes: Encoded,
     pub(crate) port: Port<Answer<M>>,
     pub(crate) charge: u32,
+    /// Until then the shard may take it up.
+    pub(crate) deadline: Instant,
 }
 
 /// An applied command whose caller waits for the log.
@@ -102,6 +106,8 @@ pub(crate) struct Life<M: StateMachine> {
 pub(crate) struct Slot<M: StateMachine> {
     pub(crate) shard: ShardId,
     pub(crate) lane: Lane<Submission<M>>,
+    /// Of the deadlines of what waits there.
+    pub(crate) watch: Watch,
     pub(crate) published: Published<Root<Entity<M>>>,
     /// Something that waiters look at has changed: the published root, a watermark, the life, the gate.
     pub(crate) changed: Notify,
@@ -189,10 +195,17 @@ pub(crate) fn answer_unconfirmed<M: StateMachine>(shard: ShardId, callers: Vec<V
 }
 
 impl<M: StateMachine> Slot<M> {
-    pub(crate) fn new(shard: ShardId, credits: Credits, root: Arc<Root<Entity<M>>>, life: Life<M>) -> Self {
+    pub(crate) fn new(
+        shard: ShardId,
+        credits: Credits,
+        watch: Watch,
+        root: Arc<Root<Entity<M>>>,
+        life: Life<M>,
+    ) -> Self {
         Self {
             shard,
             lane: Lane::new(),
+            watch,
             published: Published::new(root),
             changed: Notify::new(),
             credits: Arc::new(credits),

@@ -1,12 +1,11 @@
 //! Submitting commands: encode once, take credits, push, wait for the answer or the deadline.
 
 use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::Runtime;
+use crate::actor::overdue;
 use crate::actor::slot::{Answer, Slot, Submission};
 use crate::error::{NotExecuted, SubmitError};
 use crate::machine::StateMachine;
@@ -80,8 +79,8 @@ impl<M: StateMachine> Runtime<M> {
         let (slot, hash) = self.slot_of(&command)?;
         let deadline = self.submit_deadline();
         let prepared = self.prepare(slot, hash, command)?;
-        take_credits(prepared.slot, prepared.charge, deadline).await?;
-        wait(prepared.push(true), deadline).await
+        let timer = take_credits(prepared.slot, prepared.charge, deadline).await?;
+        wait(prepared.push(deadline, true), timer).await
     }
 
     /// As [`Runtime::submit`], but answers `NotExecuted(Busy)` instead of waiting for room in the shard's lane. Once it
@@ -118,7 +117,7 @@ impl<M: StateMachine> Runtime<M> {
         if !prepared.slot.credits.try_take(prepared.charge) {
             return Err(prepared.slot.refusal().unwrap_or(NotExecuted::Busy).into());
         }
-        wait(prepared.push(true), self.submit_deadline()).await
+        wait(prepared.push(self.submit_deadline(), true), None).await
     }
 
     /// As [`Runtime::submit`], to a shard of the caller's choice: for commands that have no key, such as a sweep.
@@ -149,8 +148,8 @@ impl<M: StateMachine> Runtime<M> {
         let slot = self.slot(shard)?;
         let deadline = self.submit_deadline();
         let prepared = self.prepare(slot, 0, command)?;
-        take_credits(prepared.slot, prepared.charge, deadline).await?;
-        wait(prepared.push(true), deadline).await
+        let timer = take_credits(prepared.slot, prepared.charge, deadline).await?;
+        wait(prepared.push(deadline, true), timer).await
     }
 
     /// Submits many commands at once: those of one shard take effect in the order given, usually in few frames of its
@@ -184,6 +183,7 @@ impl<M: StateMachine> Runtime<M> {
     pub async fn submit_many(&self, commands: Vec<M::Command>) -> Vec<Answer<M>> {
         let deadline = self.submit_deadline();
         let mut waiting = Vec::with_capacity(commands.len());
+        let mut timer = None;
         let mut rung = RingAll { slots: &self.shared.slots, pushed: Vec::new() };
         for command in commands {
             let prepared = self.slot_of(&command).and_then(|(slot, hash)| self.prepare(slot, hash, command));
@@ -197,19 +197,22 @@ impl<M: StateMachine> Runtime<M> {
             if !prepared.slot.credits.try_take(prepared.charge) {
                 // What was pushed so far has to flow for credits to come back.
                 rung.ring();
-                if let Err(error) = take_credits(prepared.slot, prepared.charge, deadline).await {
-                    waiting.push(Err(error));
-                    continue;
+                match take_credits(prepared.slot, prepared.charge, deadline).await {
+                    Ok(waited) => timer = timer.or(waited),
+                    Err(error) => {
+                        waiting.push(Err(error));
+                        continue;
+                    }
                 }
             }
             rung.pushed.push(prepared.slot.shard);
-            waiting.push(Ok(prepared.push(false)));
+            waiting.push(Ok(prepared.push(deadline, false)));
         }
         rung.ring();
         let mut answers = Vec::with_capacity(waiting.len());
         for waiting in waiting {
             answers.push(match waiting {
-                Ok(waiting) => wait(waiting, deadline).await,
+                Ok(waiting) => wait(waiting, timer).await,
                 Err(error) => Err(error),
             });
         }
@@ -253,10 +256,11 @@ impl<M: StateMachine> Runtime<M> {
 
 impl<'a, M: StateMachine> Prepared<'a, M> {
     /// Pushes the command; its credits now go with it.
-    fn push(self, ring: bool) -> Waiting<'a, M> {
+    fn push(self, deadline: Instant, ring: bool) -> Waiting<'a, M> {
         let Self { slot, command, hash, bytes, charge } = self;
         let (ticket, port) = claim::claim();
-        slot.lane.push_quietly(Submission { command, hash, bytes, port, charge });
+        slot.lane.push_quietly(Submission { command, hash, bytes, port, charge, deadline });
+        overdue::watch(slot);
         if ring {
             let _ = slot.lane.ring();
         }
@@ -264,20 +268,26 @@ impl<'a, M: StateMachine> Prepared<'a, M> {
     }
 }
 
-async fn take_credits<M: StateMachine>(slot: &Slot<M>, charge: u32, deadline: Instant) -> Result<(), SubmitError> {
+/// Takes credits. Whoever had to wait for them gets the deadline back, and has to look at it: the slot's watch may come
+/// later.
+async fn take_credits<M: StateMachine>(
+    slot: &Slot<M>,
+    charge: u32,
+    deadline: Instant,
+) -> Result<Option<Instant>, SubmitError> {
     if slot.credits.try_take(charge) {
-        return Ok(());
+        return Ok(None);
     }
     match timeout_at(deadline, slot.credits.take(charge)).await {
-        Ok(true) => Ok(()),
+        Ok(true) => Ok(Some(deadline)),
         Ok(false) => Err(slot.refusal().unwrap_or(NotExecuted::ShuttingDown).into()),
         Err(_) => Err(NotExecuted::DeadlineBeforeAccept.into()),
     }
 }
 
-/// Waits for the answer; at the deadline, gives up a command that nobody has taken up. One that was taken up is
-/// answered by the writer, the shard's timer or the supervisor.
-async fn wait<M: StateMachine>(mut waiting: Waiting<'_, M>, deadline: Instant) -> Answer<M> {
+/// Waits for the answer. A command that nobody takes up in time is answered by the slot's watch, or given up here; one
+/// that was taken up, by the writer, the shard's timer or the supervisor.
+async fn wait<M: StateMachine>(mut waiting: Waiting<'_, M>, timer: Option<Instant>) -> Answer<M> {
     let slot = waiting.slot;
     let ticket = &mut waiting.ticket;
     // A lane that closed before the push is not drained again.
@@ -286,21 +296,15 @@ async fn wait<M: StateMachine>(mut waiting: Waiting<'_, M>, deadline: Instant) -
     {
         return answer;
     }
-    let mut timer = pin!(sleep_until(deadline));
-    let mut timing = true;
-    poll_fn(|context| {
-        if let Poll::Ready(answer) = ticket.poll(context) {
-            return Poll::Ready(settle(answer, slot));
+    if let Some(deadline) = timer {
+        if let Ok(answer) = timeout_at(deadline, poll_fn(|context| ticket.poll(context))).await {
+            return settle(answer, slot);
         }
-        if timing && timer.as_mut().poll(context).is_ready() {
-            timing = false;
-            if let Some(answer) = withdraw(ticket, slot, || NotExecuted::DeadlineBeforeAccept) {
-                return Poll::Ready(answer);
-            }
+        if let Some(answer) = withdraw(ticket, slot, || NotExecuted::DeadlineBeforeAccept) {
+            return answer;
         }
-        Poll::Pending
-    })
-    .await
+    }
+    settle(poll_fn(|context| ticket.poll(context)).await, slot)
 }
 
 /// Gives a command up. `None`: it was taken up, and its answer is still to come.

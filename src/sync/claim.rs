@@ -4,7 +4,7 @@
 //! Waiting --withdraw--> Withdrawn      the caller gave up: it will never be applied
 //!    |                                 (or the caller's future was dropped)
 //!    +----accept-------> Accepted ----answer----> Answered ----poll----> Collected
-//!    +----answer (a refusal)-------------------->
+//!    +----answer, expire (a refusal)------------>
 //! ```
 //! The caller holds a [`Ticket`], whoever is to answer the [`Port`]. A port that is dropped unanswered says so, with
 //! the position if the command was accepted, so that no caller ever waits for nobody.
@@ -120,6 +120,19 @@ impl<T> Port<T> {
             return true;
         }
         false
+    }
+
+    /// Answers a command that still waits, and is neither accepted nor given up. The port stays, and accepts nothing.
+    pub fn expire(&self, answer: T) {
+        let Some(shared) = &self.0 else { return };
+        let mut phase = shared.lock();
+        let Phase::Waiting(waker) = &mut *phase else { return };
+        let waker = waker.take();
+        *phase = Phase::Answered(Answer::Given(answer));
+        drop(phase);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     /// Answers.

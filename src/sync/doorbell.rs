@@ -51,6 +51,11 @@ impl Doorbell {
         self.0.fetch_and(!RUNG, Ordering::AcqRel);
     }
 
+    /// Has it been rung? Only a hint, but for who knows by other means that a clear came before.
+    pub fn is_rung(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & RUNG != 0
+    }
+
     /// Closes the bell for good, before the last drain.
     pub fn close(&self) {
         self.0.fetch_or(CLOSED, Ordering::AcqRel);

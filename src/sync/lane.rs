@@ -122,6 +122,14 @@ impl<T> Lane<T> {
         taken.iter().take(count).for_each(&mut look);
     }
 
+    /// Shows all items that wait.
+    pub fn look_at_all(&self, mut look: impl FnMut(&T)) {
+        // Both at a time, or one that moves over is missed.
+        let taken = self.taken.lock();
+        let pushed = self.pushed.lock();
+        taken.iter().chain(pushed.iter()).for_each(&mut look);
+    }
+
     /// Makes a popped item the next one again.
     pub fn put_back(&self, item: T) {
         self.taken.lock().push_front(item);
