@@ -106,6 +106,11 @@ pub trait Client: Send + 'static {
         async { unreachable!("not among the engine's abilities") }
     }
 
+    /// Between gets, so that a client that is never pending leaves its thread to others.
+    fn pause(&mut self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
     /// Adds one to the counter in a value's first 8 bytes and tells the sum; the other bytes stay.
     fn add(&mut self, _: &Key) -> impl Future<Output = u64> + Send {
         async { unreachable!("not among the engine's abilities") }

@@ -21,6 +21,7 @@ pub async fn gets<E: Engine>(engine: &Arc<E>, clients: usize, keys: u64, clock: 
 pub async fn gets_of_one(mut client: impl Client, mut random: Random, keys: u64, clock: Clock) -> Tally {
     let mut tally = Tally::new();
     loop {
+        client.pause().await;
         for _ in 1..GETS_TIMED {
             get(&mut client, &mut random, keys).await;
         }
