@@ -52,6 +52,7 @@ pub struct Run {
     pub per_second: f64,
     pub p50_us: f64,
     pub p99_us: f64,
+    pub p999_us: f64,
 }
 
 /// Puts a run together from its latencies.
@@ -61,7 +62,12 @@ pub fn run(mut latencies: Vec<Duration>, elapsed: Duration) -> Run {
         let index = ((latencies.len() - 1) as f64 * part) as usize;
         latencies[index].as_nanos() as f64 / 1e3
     };
-    Run { per_second: latencies.len() as f64 / elapsed.as_secs_f64(), p50_us: at(0.5), p99_us: at(0.99) }
+    Run {
+        per_second: latencies.len() as f64 / elapsed.as_secs_f64(),
+        p50_us: at(0.5),
+        p99_us: at(0.99),
+        p999_us: at(0.999),
+    }
 }
 
 /// The run with the median throughput.

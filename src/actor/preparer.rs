@@ -7,7 +7,7 @@ use crate::model::{Edit, EditOutcome, Incarnation, ShardId};
 use crate::storage::disk::{DirectoryLock, Disk};
 use crate::storage::error::DiskError;
 use crate::storage::layout::Layout;
-use crate::storage::segment_file::{self, Spare};
+use crate::storage::segment_file::{self, OpenSegment, Spare};
 use crate::sync::Arc;
 use crate::sync::Mutex;
 
@@ -47,11 +47,24 @@ impl NoSpare {
 
 impl Preparer {
     /// Starts the work; `done` hears of its end, from another thread or, if there is none to be had, from this one.
-    pub(crate) fn start(&self, done: impl FnOnce(Result<Spare, NoSpare>) + Send + Clone + 'static) {
+    ///
+    /// The pages of a segment that is full go first: a log that is written at full speed would push everything else out
+    /// of the cache, and memory that was never used is slow at first on a virtual machine.
+    pub(crate) fn start(
+        &self,
+        full: Option<OpenSegment>,
+        done: impl FnOnce(Result<Spare, NoSpare>) + Send + Clone + 'static,
+    ) {
         let (work, told) = (self.clone(), done.clone());
         let name = format!("{}/preparer", self.shard.0);
         let thread = std::thread::Builder::new().name(name);
-        if let Err(error) = thread.spawn(move || told(work.prepare())) {
+        let work = move || {
+            if let Some(full) = full {
+                full.forget();
+            }
+            told(work.prepare());
+        };
+        if let Err(error) = thread.spawn(work) {
             done(Err(NoSpare::NoThread(error)));
         }
     }

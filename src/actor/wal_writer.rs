@@ -229,7 +229,7 @@ impl<M: StateMachine> WriterState<M> {
         match action {
             Action::Prepare => {
                 let myself = self.myself.clone();
-                self.preparer.start(move |spare| {
+                self.preparer.start(self.files.take_full(), move |spare| {
                     let _ = myself.cast(WriterMessage::Prepared(spare));
                 });
             }

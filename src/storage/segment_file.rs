@@ -14,8 +14,8 @@ use super::layout::Layout;
 use super::segment::{HEADER_BYTES, SegmentHeader};
 use crate::model::{Lsn, SegmentSeq, ShardId, Tail};
 
-/// Zeroes are written in pieces of this size.
-const FILL_BYTES: usize = 1024 * 1024;
+/// Zeroes are written and synced in pieces of this size: a sync of the log that comes meanwhile waits for one of them.
+const FILL_BYTES: usize = 256 * 1024;
 
 /// A segment that nobody writes yet.
 #[derive(Debug)]
@@ -70,9 +70,10 @@ fn fill(file: &dyn DiskFile, bytes: u64, path: &Path) -> Result<(), DiskError> {
         let piece = (bytes - offset).min(FILL_BYTES as u64) as usize;
         let piece = zeroes.get(..piece).unwrap_or(&zeroes);
         file.write_all_at(piece, offset).context("fill", path)?;
+        file.sync().context("sync", path)?;
         offset += piece.len() as u64;
     }
-    file.sync().context("sync", path)
+    Ok(())
 }
 
 impl Spare {

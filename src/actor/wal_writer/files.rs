@@ -19,6 +19,8 @@ pub(super) struct Files {
     incarnation: Incarnation,
     spares: VecDeque<Spare>,
     active: Option<OpenSegment>,
+    /// The one before, which nobody writes any more.
+    full: Option<OpenSegment>,
     /// The file that a move opened, until its edit is durable.
     moving: Option<OpenSegment>,
     /// Frames since the last good sync.
@@ -40,6 +42,7 @@ impl Files {
             incarnation: preparer.incarnation,
             spares: VecDeque::new(),
             active: None,
+            full: None,
             moving: None,
             kept: Vec::new(),
             recovered: tail,
@@ -51,6 +54,11 @@ impl Files {
 
     pub(super) fn add(&mut self, spare: Spare) {
         self.spares.push_back(spare);
+    }
+
+    /// The last full segment, once.
+    pub(super) fn take_full(&mut self) -> Option<OpenSegment> {
+        self.full.take()
     }
 
     /// End of the log that this life follows.
@@ -96,9 +104,7 @@ impl Files {
             self.moving = Some(open);
         } else {
             self.durable = Some(open.tail());
-            if let Some(old) = self.active.replace(open) {
-                old.forget();
-            }
+            self.full = self.active.replace(open);
         }
         Ok(())
     }
