@@ -31,6 +31,9 @@ use crate::model::{EditOutcome, Lsn, SegmentSeq, SyncPolicy};
 
 /// An idle writer notes its durable end in an empty frame after this much quiet.
 pub const QUIET_MS: u64 = 50;
+/// Under [`SyncPolicy::Interval`] so many bytes are synced at once: nobody is answered during a sync, and one of a
+/// whole segment takes as long as many of these.
+pub const SYNC_BYTES: u64 = 1024 * 1024;
 /// First and longest pause before a spare is tried again.
 const RETRY_MS: (u64, u64) = (50, 1_000);
 

@@ -1,6 +1,6 @@
 //! What a WAL writer does next: pure decisions over the core's state.
 
-use super::{Commit, Fresh, Opening, Phase, QUIET_MS, Step, Stop};
+use super::{Commit, Fresh, Opening, Phase, QUIET_MS, SYNC_BYTES, Step, Stop};
 use crate::model::SyncPolicy;
 
 impl Commit {
@@ -8,7 +8,7 @@ impl Commit {
         if self.phase == Phase::Failed {
             return self.decide_failed();
         }
-        if self.sync_due_ms.is_some_and(|due| due <= self.now_ms) {
+        if self.sync_due_ms.is_some_and(|due| due <= self.now_ms || self.kept >= SYNC_BYTES) {
             return Some(Phase::Next(Step::Sync));
         }
         self.sync_wanted.take_if(|end| *end <= self.durable);
