@@ -29,7 +29,7 @@ use exit::Failure;
 /// Commands are allocated by one thread and freed by another, in every size: what costs glibc's allocator most. Redis
 /// brings an allocator of its own, too.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     // Prints help, or what is wrong, and ends with 0 or 2.
