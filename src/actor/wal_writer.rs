@@ -340,12 +340,13 @@ impl<M: StateMachine> WriterState<M> {
             replaced = root.map(|root| slot.published.publish(root));
         });
         let Some(callers) = callers else { return self.core.on_revoked() };
-        if publishes {
-            slot.changed.notify_waiters();
-        }
         let count: usize = callers.iter().map(Vec::len).sum();
         let (shard, durability) = (slot.shard, mutants::durability(completion.durability()));
+        let readers = publishes.then(|| Arc::clone(slot));
         let answer = move || {
+            if let Some(slot) = readers {
+                slot.changed.notify_waiters();
+            }
             for caller in callers.into_iter().flatten() {
                 let (reply, position) = (caller.reply, caller.position);
                 caller.port.answer(Ok(Receipt { reply, shard, position, durability }));
@@ -353,7 +354,7 @@ impl<M: StateMachine> WriterState<M> {
         };
         // To wake many tasks one by one from outside of their runtime costs a system call for most of them; from inside
         // it is a push to a queue.
-        if count > ANSWERED_HERE {
+        if count > ANSWERED_HERE || publishes {
             self.callers_runtime.spawn(async move { answer() });
         } else {
             answer();

@@ -69,6 +69,8 @@ impl<M: StateMachine> Runtime<M> {
         let mut seen: Vec<Seen<M>> = self.shared.slots.iter().map(|slot| seen(slot)).collect();
         let is_behind = |seen: &Seen<M>, wanted: &Position| seen.as_ref().is_ok_and(|root| root.end() < *wanted);
         if !seen.iter().zip(&wanted).any(|(seen, wanted)| is_behind(seen, wanted)) {
+            // Who reads now will read again: the next root may as well come with the next batch as after it.
+            self.shared.slots.iter().for_each(|slot| slot.published.hint());
             return View::new(self.shared.hasher, seen);
         }
         // All are asked before any is waited for.
