@@ -108,6 +108,24 @@ fn twin_look_then_leave_word() {
     });
 }
 
+/// A deadline's watch against the shard: given up or accepted, never both. Guards F3.
+#[test]
+fn expired_or_accepted() {
+    unbounded(|| {
+        let (mut ticket, port) = claim::<u8>();
+        let port = Arc::new(port);
+        let watch = spawn({
+            let port = Arc::clone(&port);
+            move || port.expire(5)
+        });
+        let accepted = port.accept(position(1, 1));
+        watch.join();
+        drop(port);
+        let expected = if accepted { Answer::Abandoned(Some(position(1, 1))) } else { Answer::Given(5) };
+        assert_eq!(wait(&mut ticket), expected, "two verdicts");
+    });
+}
+
 /// A dropped future against an accept: the command is applied whole or not at all, and nothing leaks. Guards F60.
 #[test]
 fn a_dropped_ticket_withdraws() {

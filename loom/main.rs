@@ -22,6 +22,8 @@ mod doorbell;
 #[cfg(loom)]
 mod lane;
 #[cfg(loom)]
+mod overdue;
+#[cfg(loom)]
 mod published;
 #[cfg(loom)]
 mod restart;

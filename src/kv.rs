@@ -50,5 +50,5 @@ pub use command::{Command, Expiry, Refusal, Reply, When};
 pub use digest::{Digest, digest};
 pub use entity::Entity;
 pub use machine::{Kv, VALUE_BYTES_MAX};
-pub use read::{Clock, read, wall_clock};
+pub use read::{Clock, read, read_many, wall_clock};
 pub use sweeper::{Sweeper, SweeperOptions};

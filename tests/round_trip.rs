@@ -28,6 +28,21 @@ async fn a_receipt_is_seen_by_views_and_found_again() {
     runtime.shutdown().await.unwrap();
 }
 
+#[tokio::test]
+async fn many_keys_are_read_as_one_by_one() {
+    let dir = directory();
+    let runtime = Runtime::open(Counters, Options { shards: Some(3), ..small(dir.path()) }).await.unwrap();
+    let commands = (0..500).step_by(2).map(|n| add(&format!("{n}"), n)).collect();
+    assert!(runtime.submit_many(commands).await.iter().all(Result::is_ok));
+    let view = runtime.view().await;
+    // Two in three are not there, and every key comes twice.
+    let keys: Vec<_> = (0..750).chain(0..750).map(|n| format!("{n}")).collect();
+    let found = view.get_many(&keys);
+    assert_eq!(found.iter().filter(|found| found.as_ref().is_ok_and(Option::is_some)).count(), 500);
+    assert_eq!(found, keys.iter().map(|key| view.get(key.as_bytes())).collect::<Vec<_>>());
+    assert_eq!(view.get_many::<&str>(&[]), []);
+}
+
 /// Log files of shard 0 that were opened because the one before was full, as their headers say.
 fn rolled(dir: &Path) -> usize {
     let files = fs::read_dir(dir.join("shard-0")).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());

@@ -1,5 +1,5 @@
-//! Deadlines of commands that wait in a lane: one timer for all of them. One for each would cost a sixth of what durable
-//! writers get done.
+//! Deadlines of commands that wait in a lane: one timer for all of them. One for each would cost a sixth of what
+//! durable writers get done.
 //!
 //! A *watch* is a task that sleeps until the first deadline that can come, answers what is overdue then, and goes on
 //! until it finds the lane empty. Whoever puts a command into the lane sees to it that there is one.

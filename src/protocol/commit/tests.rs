@@ -11,9 +11,13 @@ const START: Lsn = Lsn(5);
 
 /// A writer whose life has begun in segment 1 of 410 bytes, with one spare.
 fn begun(policy: SyncPolicy) -> Commit {
+    begun_in(policy, 410)
+}
+
+fn begun_in(policy: SyncPolicy, bytes: u64) -> Commit {
     let mut core = Commit::new(policy, LIMITS, START, true);
     assert_eq!(core.next(), Some(Action::Prepare));
-    core.on_spare(SegmentSeq(1), 410);
+    core.on_spare(SegmentSeq(1), bytes);
     assert_eq!(core.next(), Some(Action::Begin(SegmentSeq(1))));
     core.on_edit(EditOutcome::Committed);
     assert_eq!(core.next(), Some(Action::Prepare));
@@ -64,6 +68,25 @@ fn interval_completes_and_syncs_when_it_is_due() {
     core.on_time(120);
     hand(&mut core, 7, 20);
     assert_eq!(core.next(), Some(Action::Sync));
+}
+
+/// Guards F33: a sync of all that an interval has let pile up would hold up everybody for milliseconds.
+#[test]
+fn interval_syncs_a_megabyte_at_a_time() {
+    let mut core = begun_in(SyncPolicy::Interval(Duration::from_secs(1)), 2 * SYNC_BYTES);
+    let (mut end, mut unsynced) = (5, 0);
+    while unsynced < SYNC_BYTES {
+        assert_eq!(core.next(), None, "{unsynced} bytes are little");
+        end += 1;
+        hand(&mut core, end, 90);
+        assert_eq!(core.next(), write(1, 5));
+        core.on_done(true);
+        assert_eq!(core.next(), complete(end, Durability::Accepted));
+        unsynced += LIMITS.frame_bytes(90);
+    }
+    assert_eq!(core.next(), Some(Action::Sync));
+    core.on_done(true);
+    assert_eq!((core.next(), core.durable()), (None, Lsn(end)));
 }
 
 #[test]

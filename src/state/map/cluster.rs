@@ -1,8 +1,8 @@
 //! Clusters: up to [`CAPACITY`] entries whose hashes begin alike, side by side.
 //!
 //! A branch for every two hashes that part late would cost each lookup a cache miss more, and each key the memory of
-//! its part of a branch. A byte of each hash lies in front, so that a lookup touches the cluster and, in all likelihood,
-//! no entry but its own.
+//! its part of a branch. A byte of each hash lies in front, so that a lookup touches the cluster and, in all
+//! likelihood, no entry but its own.
 //!
 //! Without `unsafe` an allocation has the size of its type, hence size classes, one array type for each: 8 bytes short
 //! of what an allocator's granule of 16 allows.

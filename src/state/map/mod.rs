@@ -28,4 +28,4 @@ mod tests;
 
 pub use entry::{EntityRef, Entry, Key};
 pub use iter::{Batch, Cursor, Iter};
-pub use trie::{ENTRY_BYTES, Map};
+pub use trie::{ENTRY_BYTES, Map, WARMED_UP};

@@ -20,7 +20,7 @@ use super::{
 pub const ENTRY_BYTES: usize = 96;
 
 /// So many lookups are warmed up at a time.
-const WARMED_UP: usize = 64;
+pub const WARMED_UP: usize = 64;
 
 /// A map from hashed keys to entities whose clones are O(1) and share what neither side has changed.
 pub struct Map<E> {

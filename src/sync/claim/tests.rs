@@ -32,6 +32,22 @@ fn withdrawn() {
 }
 
 #[test]
+fn expired_while_it_waited() {
+    let (mut ticket, port) = claim();
+    port.expire(5);
+    port.expire(6);
+    assert!(!port.accept(AT));
+    drop(port);
+    assert_eq!(poll(&mut ticket), Poll::Ready(Answer::Given(5)));
+    let (mut ticket, port) = claim();
+    assert!(port.accept(AT));
+    port.expire(5);
+    assert_eq!(poll(&mut ticket), Poll::Pending, "too late");
+    port.answer(7);
+    assert_eq!(poll(&mut ticket), Poll::Ready(Answer::Given(7)));
+}
+
+#[test]
 fn refused_before_it_was_accepted() {
     let (mut ticket, port) = claim();
     port.answer(5);
