@@ -12,8 +12,8 @@ pub enum SyncPolicy {
     /// [`Durability::Durable`]. The default.
     #[default]
     Always,
-    /// Answer after the write and begin to sync at most this much later, also when idle. Receipts are
-    /// [`Durability::Accepted`]. From 1 ms to 1 hour, in whole milliseconds. When the sync ends
+    /// Answer after the write and begin to sync at most this much later, also when idle, and earlier if 1 MiB has come
+    /// together. Receipts are [`Durability::Accepted`]. From 1 ms to 1 hour, in whole milliseconds. When the sync ends
     /// is up to the disk.
     Interval(Duration),
     /// Answer after the write and leave syncing to rolls (a full log file), to
