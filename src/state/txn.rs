@@ -57,6 +57,16 @@ impl<E> Default for Scratch<E> {
     }
 }
 
+impl<E> Scratch<E> {
+    fn clear(&mut self) {
+        self.writes.clear();
+        // Almost never used, and to clear an empty tree is not free.
+        if !self.index.is_empty() {
+            self.index.clear();
+        }
+    }
+}
+
 /// What [`StateMachine::apply`](crate::StateMachine::apply) reads and writes: the keys of one shard.
 ///
 /// Reads see the shard and the command's own writes. The writes land together when `apply` returns `Ok`, and not at all
@@ -78,8 +88,7 @@ impl<'a, E> Txn<'a, E> {
         scratch: &'a mut Scratch<E>,
         measure: Measure<'a, E>,
     ) -> Self {
-        scratch.writes.clear();
-        scratch.index.clear();
+        scratch.clear();
         Self { map, hasher, scratch, measure, cleared: false }
     }
 
@@ -117,8 +126,7 @@ impl<'a, E> Txn<'a, E> {
 
     /// Removes every key of the shard, this command's own writes so far included.
     pub fn clear(&mut self) {
-        self.scratch.writes.clear();
-        self.scratch.index.clear();
+        self.scratch.clear();
         self.cleared = true;
     }
 
@@ -184,7 +192,7 @@ impl<'a, E> Txn<'a, E> {
                 Write::Remove { hash, key } => drop(self.map.remove(hash, &key)),
             }
         }
-        self.scratch.index.clear();
+        self.scratch.clear();
         cleared
     }
 }

@@ -20,9 +20,12 @@ pub const BYTES_MAX: usize = 256 * 1024 * 1024;
 const CONFIGURATION: Configuration<LittleEndian, Varint, Limit<BYTES_MAX>> =
     bincode::config::standard().with_limit::<BYTES_MAX>();
 
+/// So many bytes lie in place.
+const IN_PLACE: usize = 128;
+
 /// An encoded value. What fits lies in place: a command is encoded by one thread and freed by another, which costs more
 /// in the allocator than to copy it.
-pub type Encoded = SmallVec<[u8; 128]>;
+pub type Encoded = SmallVec<[u8; IN_PLACE]>;
 
 /// Bytes that do not mean what they should, or a value that cannot be encoded.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +50,11 @@ impl CodecError {
 /// # Errors
 /// The value's `Serialize` failed, or it is longer than [`BYTES_MAX`].
 pub fn encode<T: Serialize>(value: &T) -> Result<Encoded, CodecError> {
+    // Most commands are short, and fields that are written one by one should not each ask for room.
+    let mut in_place = [0; IN_PLACE];
+    if let Ok(length) = bincode::serde::encode_into_slice(value, &mut in_place, CONFIGURATION) {
+        return Ok(Encoded::from_buf_and_len(in_place, length));
+    }
     let mut bytes = Encoded::new();
     bincode::serde::encode_into_std_write(value, &mut bytes, CONFIGURATION)
         .map_err(|error| CodecError(error.to_string()))?;
