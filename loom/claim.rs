@@ -116,7 +116,7 @@ fn expired_or_accepted() {
         let port = Arc::new(port);
         let watch = spawn({
             let port = Arc::clone(&port);
-            move || port.expire(5)
+            move || port.expire(5).map_or((), |waker| waker.wake())
         });
         let accepted = port.accept(position(1, 1));
         watch.join();

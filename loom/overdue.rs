@@ -33,7 +33,7 @@ impl Scene {
         !self.running.is_rung() && self.running.ring() == Ring::First
     }
 
-    /// As `keep_watch` there, with one look. Does it go on?
+    /// As `Watched::look` there. Does the watch go on?
     fn look(&self, looks_twice: bool) -> bool {
         if self.anything_waits() {
             return true;
@@ -77,32 +77,30 @@ fn twin_a_watch_looks_once() {
     a_push_against_the_end_of_a_watch(false);
 }
 
-fn a_put_back_against_the_end_of_a_watch(has_it_watched: bool) {
+/// The shard has no room for a command while the watch looks.
+fn no_room_against_a_look(leave: fn(&Lane<u8>)) {
     unbounded(move || {
         let scene = Scene::new();
         scene.lane.push_quietly(1);
         let shard = spawn({
             let scene = Arc::clone(&scene);
-            move || {
-                let Some(item) = scene.lane.pop() else { return false };
-                scene.lane.put_back(item);
-                has_it_watched && scene.watch()
-            }
+            move || leave(&scene.lane)
         });
         let goes_on = scene.look(true);
-        assert_one_watch(&scene, goes_on, shard.join());
+        shard.join();
+        assert_one_watch(&scene, goes_on, false);
     });
 }
 
-/// A command that the shard has in its hands is in no lane. Guards F33.
+/// What waits is always there to be seen. Guards F33.
 #[test]
-fn what_is_put_back_is_watched_again() {
-    a_put_back_against_the_end_of_a_watch(true);
+fn what_is_left_is_watched() {
+    no_room_against_a_look(|lane| assert!(lane.pop_if(|_| false).is_none()));
 }
 
-/// The twin's shard puts it back and that is all.
+/// The twin's shard has it in its hands for a moment.
 #[test]
 #[should_panic(expected = "nobody watches")]
-fn twin_what_is_put_back_is_forgotten() {
-    a_put_back_against_the_end_of_a_watch(false);
+fn twin_what_is_in_nobodys_lane_is_not_watched() {
+    no_room_against_a_look(|lane| lane.pop().into_iter().for_each(|item| lane.push_quietly(item)));
 }

@@ -7,6 +7,8 @@
 mod dropped;
 #[path = "support/gate.rs"]
 mod gate;
+#[path = "submitting/overdue.rs"]
+mod overdue;
 #[path = "submitting/slow.rs"]
 mod slow;
 mod support;
@@ -21,6 +23,8 @@ use mainstay::{Lsn, NotExecuted, Options, Outcome, Position, Runtime, ShardId, S
 use support::{Command, Counters, add, directory, small};
 
 const SHARD: ShardId = ShardId(0);
+/// Nothing here takes so long.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn one_shard(dir: &Path) -> Options {
     Options { shards: Some(1), ..small(dir) }

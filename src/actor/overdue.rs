@@ -1,17 +1,21 @@
 //! Deadlines of commands that wait in a lane: one timer for all of them. One for each would cost a sixth of what
 //! durable writers get done.
 //!
-//! A *watch* is a task that sleeps until the first deadline that can come, answers what is overdue then, and goes on
-//! until it finds the lane empty. Whoever puts a command into the lane sees to it that there is one.
+//! A lane is *watched* from when something is put into it, until it is found empty: at the first deadline that can come
+//! what is overdue is answered, and the next deadline is the next look. Whoever puts a command into a lane sees to it
+//! that it is watched.
 //!
-//! Invariant: while a command waits in the lane, there is a watch, or whoever put the command there is about to start
-//! it. It comes in time for commands that were pushed at once; a caller who waited for credits first has less time left
-//! and a timer of its own.
+//! The watch is a thread, one for each runtime, so that deadlines hold whatever the tokio runtimes of actors and callers
+//! do. It ends with the last slot.
+//!
+//! Invariant: while a command waits in a lane, the lane is watched, or whoever put the command there is about to have it
+//! watched. It is looked at in time for commands that were pushed at once; a caller who waited for credits first has
+//! less time left and a timer of its own.
 
-use std::time::Duration;
+use std::io;
+use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep_until};
+use flume::{Receiver, RecvTimeoutError, Sender};
 
 use super::slot::Slot;
 use crate::error::{NotExecuted, SubmitError};
@@ -19,59 +23,96 @@ use crate::machine::StateMachine;
 use crate::sync::doorbell::{Doorbell, Ring};
 use crate::sync::{Arc, Weak};
 
-/// See the module.
-pub(crate) struct Watch {
-    /// Rung while there is one.
-    running: Doorbell,
+/// A slot's part of it.
+pub(crate) struct Watch<M: StateMachine> {
+    /// Rung while the lane is watched.
+    watched: Doorbell,
     patience: Duration,
-    runtime: Handle,
+    thread: Sender<Watched<M>>,
 }
 
-impl Watch {
-    /// A watch of commands whose callers are so patient, on the tokio runtime of whoever calls.
-    pub(crate) fn new(patience: Duration) -> Self {
-        Self { running: Doorbell::new(), patience, runtime: Handle::current() }
+/// A lane that is watched. Weak: a runtime that has ended is not kept for the rest of a deadline.
+pub(crate) struct Watched<M: StateMachine> {
+    slot: Weak<Slot<M>>,
+    look_at: Instant,
+}
+
+/// Starts the thread.
+pub(crate) fn start<M: StateMachine>(runtime: &str) -> io::Result<Sender<Watched<M>>> {
+    let (sender, receiver) = flume::unbounded();
+    std::thread::Builder::new().name(format!("{runtime}/watch")).spawn(move || keep_watch(&receiver))?;
+    Ok(sender)
+}
+
+impl<M: StateMachine> Watch<M> {
+    /// A watch of commands whose callers are so patient.
+    pub(crate) fn new(patience: Duration, thread: Sender<Watched<M>>) -> Self {
+        Self { watched: Doorbell::new(), patience, thread }
     }
 }
 
 /// To be called after a command was put into the lane.
 pub(crate) fn watch<M: StateMachine>(slot: &Arc<Slot<M>>) {
-    // The look is enough: whoever clears the bell looks into the lane afterwards, and the lane's lock makes that clear
+    let watch = &slot.watch;
+    // The look is enough: whoever clears the bell looks into the lane afterwards, and the lane's lock makes the clear
     // visible here if the command is not visible there.
-    if !slot.watch.running.is_rung() && slot.watch.running.ring() == Ring::First {
-        let first = Instant::now() + slot.watch.patience;
-        slot.watch.runtime.spawn(keep_watch(Arc::downgrade(slot), first));
+    if !watch.watched.is_rung() && watch.watched.ring() == Ring::First {
+        let look_at = Instant::now() + watch.patience;
+        let _ = watch.thread.send(Watched { slot: Arc::downgrade(slot), look_at });
     }
 }
 
-/// Weak: a runtime that has ended is not kept for the rest of a deadline.
-async fn keep_watch<M: StateMachine>(slot: Weak<Slot<M>>, mut next: Instant) {
+fn keep_watch<M: StateMachine>(lanes: &Receiver<Watched<M>>) {
+    let mut watched: Vec<Watched<M>> = Vec::new();
     loop {
-        sleep_until(next).await;
-        let Some(slot) = slot.upgrade() else { return };
-        if let Some(deadline) = answer_overdue(&slot) {
-            next = deadline;
-            continue;
+        let another = match watched.iter().map(|lane| lane.look_at).min() {
+            Some(next) => lanes.recv_deadline(next),
+            None => lanes.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match another {
+            Ok(another) => watched.push(another),
+            Err(RecvTimeoutError::Timeout) => watched.retain_mut(Watched::look),
+            Err(RecvTimeoutError::Disconnected) => return,
         }
-        slot.watch.running.clear();
-        // What was put there before the clear had its watch in this one.
-        match answer_overdue(&slot) {
-            Some(deadline) if slot.watch.running.ring() == Ring::First => next = deadline,
-            _ => return,
+    }
+}
+
+impl<M: StateMachine> Watched<M> {
+    /// Looks, if it is time to. Does the watch go on?
+    fn look(&mut self) -> bool {
+        let now = Instant::now();
+        if now < self.look_at {
+            return true;
+        }
+        let Some(slot) = self.slot.upgrade() else { return false };
+        if let Some(next) = answer_overdue(&slot, now) {
+            self.look_at = next;
+            return true;
+        }
+        slot.watch.watched.clear();
+        // What was put there before the clear relies on this watch.
+        match answer_overdue(&slot, now) {
+            Some(next) if slot.watch.watched.ring() == Ring::First => {
+                self.look_at = next;
+                true
+            }
+            _ => false,
         }
     }
 }
 
 /// Answers what is overdue and says when the next command will be, if any waits.
-fn answer_overdue<M: StateMachine>(slot: &Slot<M>) -> Option<Instant> {
-    let now = Instant::now();
-    let mut next: Option<Instant> = None;
+fn answer_overdue<M: StateMachine>(slot: &Slot<M>, now: Instant) -> Option<Instant> {
+    let (mut next, mut wakers) = (None::<Instant>, Vec::new());
     slot.lane.look_at_all(|waiting| {
-        if waiting.deadline <= now {
-            waiting.port.expire(Err(SubmitError::NotExecuted(NotExecuted::DeadlineBeforeAccept)));
-        } else {
+        if waiting.deadline > now {
             next = Some(next.map_or(waiting.deadline, |next| next.min(waiting.deadline)));
+        } else {
+            wakers.extend(waiting.port.expire(Err(SubmitError::NotExecuted(NotExecuted::DeadlineBeforeAccept))));
         }
     });
+    for waker in wakers {
+        waker.wake();
+    }
     next
 }

@@ -12,7 +12,6 @@ use batch::NewBatch;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::clock::Clock;
-use super::overdue;
 use super::replay::entity_bytes;
 use super::slot::{Applied, Entity, HandedBatch, Life, Slot, Submission, ToWriter, answer_unconfirmed};
 use crate::config::{Options, millis};
@@ -206,29 +205,26 @@ impl<M: StateMachine> ShardState<M> {
         self.warm_up();
         let expected = self.hashes.len();
         let mut batch = NewBatch::new(Clock::wall().max(self.time), self.next, expected, &self.slot.credits);
-        let mut turn = Turn::More;
-        while batch.taken < BATCH_COMMANDS {
-            let Some(submission) = self.slot.lane.pop() else {
-                turn = Turn::Drained;
-                break;
-            };
+        let turn = loop {
+            if batch.taken == BATCH_COMMANDS {
+                break Turn::More;
+            }
             // Looked at once: a grant that came after this look has to wake the shard.
             let granted = self.life.room.granted();
-            if !self.has_room(granted) {
-                if self.life.room.is_full() {
-                    submission.refuse(&self.slot.credits, NotExecuted::StorageFull);
-                    continue;
-                }
-                self.put_back(submission);
-                turn = Turn::NoRoom { granted };
-                break;
+            let (has_room, is_full) = (self.has_room(granted), self.life.room.is_full());
+            let mut waits = false;
+            let next = self.slot.lane.pop_if(|submission| {
+                waits = true;
+                if has_room { batch.fits(submission, &self.limits) } else { is_full }
+            });
+            match next {
+                Some(submission) if has_room => self.take_up(submission, &mut batch),
+                Some(submission) => submission.refuse(&self.slot.credits, NotExecuted::StorageFull),
+                None if !waits => break Turn::Drained,
+                None if has_room => break Turn::More,
+                None => break Turn::NoRoom { granted },
             }
-            if !batch.fits(&submission, &self.limits) {
-                self.put_back(submission);
-                break;
-            }
-            self.take_up(submission, &mut batch);
-        }
+        };
         self.hand_over(batch, myself)?;
         Ok(turn)
     }
@@ -241,19 +237,6 @@ impl<M: StateMachine> ShardState<M> {
         self.slot.lane.look_ahead(BATCH_COMMANDS, |submission| hashes.push(submission.hash));
         if hashes.len() > 1 {
             self.map.warm_up(hashes);
-        }
-    }
-
-    /// Makes a command the next one again. An old life that does so late, when the next one has drained or the lane was
-    /// closed, sees to it that the command is looked at all the same.
-    fn put_back(&self, submission: Submission<M>) {
-        self.slot.lane.put_back(submission);
-        overdue::watch(&self.slot);
-        if self.life.tenure.is_revoked() {
-            let _ = self.slot.lane.ring();
-        }
-        if self.slot.lane.is_closed() {
-            self.slot.refuse_waiting();
         }
     }
 

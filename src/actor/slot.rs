@@ -3,9 +3,10 @@
 //! Callers, readers, the shard, its writer and its supervisor meet here: the lane, the published root, credits, and the
 //! present [`Life`]. A restart swaps the life; what waits in the lane stays.
 
+use std::time::Instant;
+
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use super::credits::{Credits, Held};
 use super::overdue::Watch;
@@ -107,7 +108,7 @@ pub(crate) struct Slot<M: StateMachine> {
     pub(crate) shard: ShardId,
     pub(crate) lane: Lane<Submission<M>>,
     /// Of the deadlines of what waits there.
-    pub(crate) watch: Watch,
+    pub(crate) watch: Watch<M>,
     pub(crate) published: Published<Root<Entity<M>>>,
     /// Something that waiters look at has changed: the published root, a watermark, the life, the gate.
     pub(crate) changed: Notify,
@@ -198,7 +199,7 @@ impl<M: StateMachine> Slot<M> {
     pub(crate) fn new(
         shard: ShardId,
         credits: Credits,
-        watch: Watch,
+        watch: Watch<M>,
         root: Arc<Root<Entity<M>>>,
         life: Life<M>,
     ) -> Self {

@@ -187,7 +187,9 @@ async fn fresh<M: StateMachine>(slot: &Slot<M>, wanted: Position, deadline: Inst
         }
         ask(slot);
         if timeout_at(deadline, changed).await.is_err() {
-            return Err(stale);
+            // Readers are woken from the callers' runtime, which may be busy or gone.
+            let root = slot.published.latest();
+            return if root.end() >= wanted { Ok(root) } else { Err(stale) };
         }
     }
 }

@@ -259,7 +259,7 @@ impl<'a, M: StateMachine> Prepared<'a, M> {
     fn push(self, deadline: Instant, ring: bool) -> Waiting<'a, M> {
         let Self { slot, command, hash, bytes, charge } = self;
         let (ticket, port) = claim::claim();
-        slot.lane.push_quietly(Submission { command, hash, bytes, port, charge, deadline });
+        slot.lane.push_quietly(Submission { command, hash, bytes, port, charge, deadline: deadline.into_std() });
         overdue::watch(slot);
         if ring {
             let _ = slot.lane.ring();

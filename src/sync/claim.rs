@@ -123,16 +123,14 @@ impl<T> Port<T> {
     }
 
     /// Answers a command that still waits, and is neither accepted nor given up. The port stays, and accepts nothing.
-    pub fn expire(&self, answer: T) {
-        let Some(shared) = &self.0 else { return };
-        let mut phase = shared.lock();
-        let Phase::Waiting(waker) = &mut *phase else { return };
+    /// Returns whom to wake, once the caller holds no lock: a waker is somebody else's code.
+    #[must_use]
+    pub fn expire(&self, answer: T) -> Option<Waker> {
+        let mut phase = self.0.as_ref()?.lock();
+        let Phase::Waiting(waker) = &mut *phase else { return None };
         let waker = waker.take();
         *phase = Phase::Answered(Answer::Given(answer));
-        drop(phase);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        waker
     }
 
     /// Answers.

@@ -6,7 +6,8 @@
 //! Two buffers: producers push into one, the consumer takes from the other and swaps them when its own is empty, so the
 //! two sides meet at a lock once a drain and not once an item.
 //!
-//! Invariant: items come out in the order of their pushes, each once; an item that is put back is the next one.
+//! Invariant: items come out in the order of their pushes, each once, and lie here until somebody has taken them for
+//! good.
 //! Bound: the queue itself has none; whoever pushes holds credits, which do.
 
 use std::collections::VecDeque;
@@ -23,7 +24,7 @@ pub type Wake = Box<dyn Fn() + Send>;
 /// See the module.
 pub struct Lane<T> {
     pushed: Mutex<VecDeque<T>>,
-    /// Taken from there in one piece, or put back: these are next, also for another incarnation.
+    /// Taken from there in one piece: these are next, also for another incarnation.
     taken: Mutex<VecDeque<T>>,
     bell: Doorbell,
     wake: Mutex<Option<Wake>>,
@@ -99,11 +100,16 @@ impl<T> Lane<T> {
 
     /// Takes the next item.
     pub fn pop(&self) -> Option<T> {
+        self.pop_if(|_| true)
+    }
+
+    /// Takes the next item if it is wanted. One that is not stays the next one.
+    pub fn pop_if(&self, wanted: impl FnOnce(&mut T) -> bool) -> Option<T> {
         let mut taken = self.taken.lock();
         if taken.is_empty() {
             self.refill(&mut taken);
         }
-        taken.pop_front()
+        taken.pop_front_if(wanted)
     }
 
     fn refill(&self, taken: &mut VecDeque<T>) {
@@ -128,11 +134,6 @@ impl<T> Lane<T> {
         let taken = self.taken.lock();
         let pushed = self.pushed.lock();
         taken.iter().chain(pushed.iter()).for_each(&mut look);
-    }
-
-    /// Makes a popped item the next one again.
-    pub fn put_back(&self, item: T) {
-        self.taken.lock().push_front(item);
     }
 
     /// How many items wait.

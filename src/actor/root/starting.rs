@@ -1,6 +1,9 @@
 //! From an opened directory to running actors: the keeper first, then a supervisor for every shard that can be served.
 
+use std::io;
+
 use arc_swap::ArcSwap;
+use flume::Sender;
 use ractor::thread_local::ThreadLocalActor;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
@@ -10,7 +13,7 @@ use crate::actor::credits::Credits;
 use crate::actor::keeper::Keeper;
 use crate::actor::manifest_keeper::{KeeperArguments, KeeperMessage, ManifestKeeper};
 use crate::actor::opening::Opened;
-use crate::actor::overdue::Watch;
+use crate::actor::overdue::{self, Watch, Watched};
 use crate::actor::reaper;
 use crate::actor::replay::Replayed;
 use crate::actor::shard_supervisor::{Commons, ShardSupervisor, SupervisorArguments, SupervisorMessage, next_life};
@@ -43,6 +46,7 @@ impl<M: StateMachine> Starting<M> {
     pub(super) async fn start(self, opened: Opened<Entity<M>>) -> Result<RootState<M>, ActorProcessingErr> {
         let name = self.name.clone();
         let Opened { layout, lock, manifest, hasher, shards, report } = opened;
+        let watch = overdue::start(&name).map_err(no_thread)?;
         let (keeper, keeper_actor) = self.start_keeper(&name, &layout, &lock, manifest).await?;
         remember_poison(&keeper, &shards).await?;
         let commons = Arc::new(Commons {
@@ -59,7 +63,7 @@ impl<M: StateMachine> Starting<M> {
         });
         let mut slots = Vec::new();
         for (shard, replayed) in (0..).map(ShardId).zip(&shards) {
-            slots.push(Arc::new(self.slot(&commons, shard, replayed.as_ref())));
+            slots.push(Arc::new(self.slot(&commons, &watch, shard, replayed.as_ref())));
         }
         let shared = Arc::new(Shared {
             slots,
@@ -123,7 +127,13 @@ impl<M: StateMachine> Starting<M> {
     }
 
     /// A shard's slot, with its first life and what was recovered published.
-    fn slot(&self, commons: &Commons<M>, shard: ShardId, replayed: Option<&Replayed<Entity<M>>>) -> Slot<M> {
+    fn slot(
+        &self,
+        commons: &Commons<M>,
+        watch: &Sender<Watched<M>>,
+        shard: ShardId,
+        replayed: Option<&Replayed<Entity<M>>>,
+    ) -> Slot<M> {
         let (map, first, time) = replayed.map_or_else(
             || (Map::new(), Lsn::FIRST, Time(0)),
             |replayed| (replayed.map.clone(), replayed.end, replayed.time),
@@ -137,7 +147,7 @@ impl<M: StateMachine> Starting<M> {
         let end = Position { epoch: life.epoch, lsn: first };
         let root = Arc::new(State::new(map, end, time, Arc::clone(&commons.reaper)));
         let credits = Credits::new(self.options.lane_commands, self.options.lane_bytes);
-        let watch = Watch::new(self.options.submit_deadline);
+        let watch = Watch::new(self.options.submit_deadline, watch.clone());
         Slot::new(shard, credits, watch, root, life)
     }
 }
@@ -169,6 +179,10 @@ async fn start_shard<M: StateMachine>(
         .await
         .map_err(failed_to_start)?;
     Ok(supervisor)
+}
+
+fn no_thread(error: io::Error) -> ActorProcessingErr {
+    Box::new(OpenError::Actor { reason: format!("no thread for deadlines: {error}") })
 }
 
 fn failed_to_start(error: ractor::SpawnErr) -> ActorProcessingErr {

@@ -34,14 +34,15 @@ fn withdrawn() {
 #[test]
 fn expired_while_it_waited() {
     let (mut ticket, port) = claim();
-    port.expire(5);
-    port.expire(6);
+    assert_eq!(poll(&mut ticket), Poll::Pending);
+    assert!(port.expire(5).is_some());
+    assert!(port.expire(6).is_none());
     assert!(!port.accept(AT));
     drop(port);
     assert_eq!(poll(&mut ticket), Poll::Ready(Answer::Given(5)));
     let (mut ticket, port) = claim();
     assert!(port.accept(AT));
-    port.expire(5);
+    assert!(port.expire(5).is_none());
     assert_eq!(poll(&mut ticket), Poll::Pending, "too late");
     port.answer(7);
     assert_eq!(poll(&mut ticket), Poll::Ready(Answer::Given(7)));
