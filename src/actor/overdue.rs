@@ -1,16 +1,16 @@
 //! Deadlines of commands that wait in a lane: one timer for all of them. One for each would cost a sixth of what
 //! durable writers get done.
 //!
-//! A lane is *watched* from when something is put into it, until it is found empty: at the first deadline that can come
-//! what is overdue is answered, and the next deadline is the next look. Whoever puts a command into a lane sees to it
-//! that it is watched.
+//! A lane is *watched* from when something is put into it, until it is found empty: at the first deadline that can
+//! come, what is overdue is answered, and the next deadline is the next look. Whoever puts a command into a lane sees
+//! to it that it is watched.
 //!
-//! The watch is a thread, one for each runtime, so that deadlines hold whatever the tokio runtimes of actors and callers
-//! do. It ends with the last slot.
+//! The watch is a thread, one for each runtime, so that deadlines hold whatever the tokio runtimes of actors and
+//! callers do. It ends with the last slot.
 //!
-//! Invariant: while a command waits in a lane, the lane is watched, or whoever put the command there is about to have it
-//! watched. It is looked at in time for commands that were pushed at once; a caller who waited for credits first has
-//! less time left and a timer of its own.
+//! Invariant: while a command waits in the lane, the lane is watched, or whoever put the command there is about to
+//! have it watched. It is looked at in time for commands that were pushed at once; a caller who waited for credits
+//! first has less time left and a timer of its own.
 
 use std::io;
 use std::time::{Duration, Instant};
