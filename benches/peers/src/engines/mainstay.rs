@@ -121,6 +121,11 @@ impl<const LATEST: bool> Engine for Mainstay<LATEST> {
 }
 
 impl<const LATEST: bool> MainstayClient<LATEST> {
+    /// Another client of the same runtime.
+    pub fn again(&self) -> Self {
+        Self { runtime: self.runtime.clone(), view: None, gets: 0 }
+    }
+
     async fn submit(&mut self, command: Command) -> u64 {
         self.view = None;
         self.runtime.submit(command).await.expect("a receipt").reply

@@ -1,5 +1,6 @@
 //! One file for each engine, with its settings beside its code.
 
+mod ahead;
 mod fjall;
 mod grouped;
 mod lmdb;

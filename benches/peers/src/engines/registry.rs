@@ -41,6 +41,7 @@ pub fn all() -> Vec<Entry> {
     vec![
         Entry::of::<super::mainstay::Mainstay<false>>(),
         Entry::of::<super::mainstay::Mainstay<true>>(),
+        Entry::of::<super::ahead::Ahead>(),
         Entry::of::<Grouped<super::wal::Wal>>(),
         Entry::of::<super::wal::Wal>(),
         Entry::of::<super::maps::Locked>(),
