@@ -31,9 +31,9 @@ use crate::sync::published::Positioned;
 /// handle from a [`Root`] keeps nothing running and stops nothing.
 ///
 /// # Panics
-/// The actors live on the tokio runtime that opened this and end with it. Deadlines are timers of the runtime that
-/// polls the future: submitting, [`Runtime::view`] and [`Runtime::shutdown`] panic where there is none, or none with
-/// timers. [`Runtime::open`] refuses such a runtime.
+/// The actors live on the tokio runtime that opened this and end with it. Whoever has to wait, for room or for a root,
+/// does so with timers of the runtime that polls the future: submitting, [`Runtime::view`] and [`Runtime::shutdown`]
+/// may panic where there is none, or none with timers. [`Runtime::open`] refuses such a runtime.
 pub struct Runtime<M: StateMachine> {
     pub(crate) shared: Arc<Shared<M>>,
     guard: Option<Arc<StopOnDrop<M>>>,

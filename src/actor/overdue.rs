@@ -13,6 +13,7 @@
 //! first has less time left and a timer of its own.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use flume::{Receiver, RecvTimeoutError, Sender};
@@ -22,6 +23,9 @@ use crate::error::{NotExecuted, SubmitError};
 use crate::machine::StateMachine;
 use crate::sync::doorbell::{Doorbell, Ring};
 use crate::sync::{Arc, Weak};
+
+/// So many looks into a full lane while a command waits there, at most: it is answered that much late, too.
+const LOOKS: u32 = 64;
 
 /// A slot's part of it.
 pub(crate) struct Watch<M: StateMachine> {
@@ -85,15 +89,17 @@ impl<M: StateMachine> Watched<M> {
             return true;
         }
         let Some(slot) = self.slot.upgrade() else { return false };
+        // A look is at all that waits: deadlines close to each other share one.
+        let soonest = now + (slot.watch.patience / LOOKS).max(Duration::from_millis(1));
         if let Some(next) = answer_overdue(&slot, now) {
-            self.look_at = next;
+            self.look_at = next.max(soonest);
             return true;
         }
         slot.watch.watched.clear();
         // What was put there before the clear relies on this watch.
         match answer_overdue(&slot, now) {
             Some(next) if slot.watch.watched.ring() == Ring::First => {
-                self.look_at = next;
+                self.look_at = next.max(soonest);
                 true
             }
             _ => false,
@@ -112,7 +118,10 @@ fn answer_overdue<M: StateMachine>(slot: &Slot<M>, now: Instant) -> Option<Insta
         }
     });
     for waker in wakers {
-        waker.wake();
+        // Somebody else's code, and everybody's deadlines are this thread's.
+        if catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
+            tracing::error!("a waker panicked");
+        }
     }
     next
 }

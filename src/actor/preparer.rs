@@ -1,4 +1,5 @@
-//! Makes spares ahead of use: a thread per spare creates, fills, syncs and registers it, and tells the writer.
+//! Makes spares ahead of use: a thread per spare creates, fills, syncs and registers it, and tells the writer. It also
+//! has the last full segment leave the page cache.
 
 use std::io;
 
@@ -7,7 +8,7 @@ use crate::model::{Edit, EditOutcome, Incarnation, ShardId};
 use crate::storage::disk::{DirectoryLock, Disk};
 use crate::storage::error::DiskError;
 use crate::storage::layout::Layout;
-use crate::storage::segment_file::{self, OpenSegment, Spare};
+use crate::storage::segment_file::{self, OpenSegment, Size, Spare};
 use crate::sync::Arc;
 use crate::sync::Mutex;
 
@@ -49,10 +50,12 @@ impl Preparer {
     /// Starts the work; `done` hears of its end, from another thread or, if there is none to be had, from this one.
     ///
     /// The pages of a segment that is full go first: a log that is written at full speed would push everything else out
-    /// of the cache, and memory that was never used is slow at first on a virtual machine.
+    /// of the cache, and memory that was never used is slow at first on a virtual machine. `gently`: the log is being
+    /// synced meanwhile.
     pub(crate) fn start(
         &self,
         full: Option<OpenSegment>,
+        gently: bool,
         done: impl FnOnce(Result<Spare, NoSpare>) + Send + Clone + 'static,
     ) {
         let (work, told) = (self.clone(), done.clone());
@@ -62,16 +65,16 @@ impl Preparer {
             if let Some(full) = full {
                 full.forget();
             }
-            told(work.prepare());
+            told(work.prepare(gently));
         };
         if let Err(error) = thread.spawn(work) {
             done(Err(NoSpare::NoThread(error)));
         }
     }
 
-    fn prepare(&self) -> Result<Spare, NoSpare> {
+    fn prepare(&self, gently: bool) -> Result<Spare, NoSpare> {
         let left = self.unregistered.lock().take();
-        let spare = left.map_or_else(|| self.make(), Ok)?;
+        let spare = left.map_or_else(|| self.make(gently), Ok)?;
         let outcome = self.keeper.edit_blocking(Edit::Register {
             shard: self.shard,
             incarnation: self.incarnation,
@@ -89,11 +92,12 @@ impl Preparer {
         Err(NoSpare::NotRegistered(outcome))
     }
 
-    fn make(&self) -> Result<Spare, DiskError> {
+    fn make(&self, gently: bool) -> Result<Spare, DiskError> {
         let manifest = self.keeper.manifest();
         let mut segment = manifest.shard(self.shard).map(|shard| shard.next_segment).unwrap_or_default();
         loop {
-            let made = segment_file::prepare(self.disk.as_ref(), &self.layout, self.shard, segment, self.segment_bytes);
+            let size = Size { bytes: self.segment_bytes, gently };
+            let made = segment_file::prepare(self.disk.as_ref(), &self.layout, self.shard, segment, size);
             match made {
                 // An orphan that could not be swept: its number is taken.
                 Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => {

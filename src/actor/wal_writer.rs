@@ -28,7 +28,7 @@ use crate::sync::Arc;
 use crate::sync::mutants;
 use files::Files;
 
-/// So many callers are answered by the writer's own thread.
+/// So many callers are answered by the writer's own thread, if nobody waits for a root.
 const ANSWERED_HERE: usize = 4;
 
 /// What the writer is told.
@@ -229,7 +229,8 @@ impl<M: StateMachine> WriterState<M> {
         match action {
             Action::Prepare => {
                 let myself = self.myself.clone();
-                self.preparer.start(self.files.take_full(), move |spare| {
+                let gently = self.files.is_writing();
+                self.preparer.start(self.files.take_full(), gently, move |spare| {
                     let _ = myself.cast(WriterMessage::Prepared(spare));
                 });
             }
@@ -354,7 +355,8 @@ impl<M: StateMachine> WriterState<M> {
         };
         // To wake many tasks one by one from outside of their runtime costs a system call for most of them; from inside
         // it is a push to a queue.
-        if count > ANSWERED_HERE || publishes {
+        // At the end their runtime may go as soon as it has heard of it.
+        if (count > ANSWERED_HERE || publishes) && !self.core.is_finishing() {
             self.callers_runtime.spawn(async move { answer() });
         } else {
             answer();

@@ -177,6 +177,12 @@ impl Commit {
         self.consumed + (active + spares).saturating_sub(gaps + moved)
     }
 
+    /// Will nothing more be queued?
+    #[must_use]
+    pub fn is_finishing(&self) -> bool {
+        self.finishing
+    }
+
     /// Did the last attempt to make a spare fail, with none left?
     #[must_use]
     pub fn lacks_spare(&self) -> bool {

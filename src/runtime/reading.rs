@@ -1,6 +1,7 @@
 //! Reading: views of published roots, and what became of a position.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
@@ -12,6 +13,9 @@ use crate::model::{Manifest, Position, ShardId};
 use crate::state::{Root, View};
 use crate::sync::Arc;
 use crate::sync::published::Positioned;
+
+/// Who waits for a root looks for himself now and then.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 type Seen<M> = Result<Arc<Root<Entity<M>>>, ReadError>;
 
@@ -173,6 +177,7 @@ fn ask<M: StateMachine>(slot: &Slot<M>) {
 
 /// Waits for a root that holds everything below `wanted`.
 async fn fresh<M: StateMachine>(slot: &Slot<M>, wanted: Position, deadline: Instant) -> Seen<M> {
+    let (mut asks, mut late) = (true, false);
     loop {
         let mut changed = pin!(slot.changed.notified());
         changed.as_mut().enable();
@@ -185,12 +190,15 @@ async fn fresh<M: StateMachine>(slot: &Slot<M>, wanted: Position, deadline: Inst
         if slot.lane.is_closed() && slot.life().log.is_closed() {
             return Err(stale);
         }
-        ask(slot);
-        if timeout_at(deadline, changed).await.is_err() {
-            // Readers are woken from the callers' runtime, which may be busy or gone.
-            let root = slot.published.latest();
-            return if root.end() >= wanted { Ok(root) } else { Err(stale) };
+        if late {
+            return Err(stale);
         }
+        if asks {
+            ask(slot);
+        }
+        // Readers are woken from within the callers' runtime, which may be busy.
+        asks = timeout_at(deadline.min(Instant::now() + LOOK_AGAIN), changed).await.is_ok();
+        late = Instant::now() >= deadline;
     }
 }
 

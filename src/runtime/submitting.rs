@@ -1,8 +1,9 @@
 //! Submitting commands: encode once, take credits, push, wait for the answer or the deadline.
 
 use std::future::poll_fn;
+use std::time::Instant;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::Runtime;
 use crate::actor::overdue;
@@ -259,7 +260,7 @@ impl<'a, M: StateMachine> Prepared<'a, M> {
     fn push(self, deadline: Instant, ring: bool) -> Waiting<'a, M> {
         let Self { slot, command, hash, bytes, charge } = self;
         let (ticket, port) = claim::claim();
-        slot.lane.push_quietly(Submission { command, hash, bytes, port, charge, deadline: deadline.into_std() });
+        slot.lane.push_quietly(Submission { command, hash, bytes, port, charge, deadline });
         overdue::watch(slot);
         if ring {
             let _ = slot.lane.ring();
@@ -278,7 +279,7 @@ async fn take_credits<M: StateMachine>(
     if slot.credits.try_take(charge) {
         return Ok(None);
     }
-    match timeout_at(deadline, slot.credits.take(charge)).await {
+    match timeout_at(deadline.into(), slot.credits.take(charge)).await {
         Ok(true) => Ok(Some(deadline)),
         Ok(false) => Err(slot.refusal().unwrap_or(NotExecuted::ShuttingDown).into()),
         Err(_) => Err(NotExecuted::DeadlineBeforeAccept.into()),
@@ -297,7 +298,7 @@ async fn wait<M: StateMachine>(mut waiting: Waiting<'_, M>, timer: Option<Instan
         return answer;
     }
     if let Some(deadline) = timer {
-        if let Ok(answer) = timeout_at(deadline, poll_fn(|context| ticket.poll(context))).await {
+        if let Ok(answer) = timeout_at(deadline.into(), poll_fn(|context| ticket.poll(context))).await {
             return settle(answer, slot);
         }
         if let Some(answer) = withdraw(ticket, slot, || NotExecuted::DeadlineBeforeAccept) {

@@ -1,4 +1,5 @@
-//! One keyed hash of a key, used twice: its low half finds the shard, its high half the place in the shard's map.
+//! One keyed hash of a key, used twice: its low half finds the shard, all of it the place in the shard's map, which
+//! goes by the nibbles from the top and tells neighbours apart by the last byte.
 //!
 //! SipHash-1-3 under the directory's random key, so that nobody who chooses keys can choose collisions. The hash is
 //! fixed by [`Routing::id`](crate::model::Routing) 1 and never changes for a directory.

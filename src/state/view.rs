@@ -82,7 +82,7 @@ impl<E> View<E> {
 
     /// The entities under many keys, in the order of the keys. Where the state is larger than the processor's caches
     /// this takes about a third less time than [`View::get`] for one key after the other: 64 are looked for at a time,
-    /// and wait for memory together.
+    /// and those of a shard wait for memory together.
     ///
     /// ```
     /// use mainstay::kv::{Command, Kv};
@@ -107,10 +107,15 @@ impl<E> View<E> {
         let mut found = Vec::with_capacity(keys.len());
         for keys in keys.chunks(WARMED_UP) {
             let hashes: SmallVec<[u64; WARMED_UP]> = keys.iter().map(|key| self.hasher.hash(key.as_ref())).collect();
-            for (shard, root) in self.shards().zip(&self.shards) {
-                let Ok(root) = root else { continue };
-                let own = hashes.iter().copied().filter(|hash| self.hasher.shard(*hash) == shard);
-                root.map().warm_up(&own.collect::<SmallVec<[u64; WARMED_UP]>>());
+            let mut routed: SmallVec<[(ShardId, u64); WARMED_UP]> =
+                hashes.iter().map(|hash| (self.hasher.shard(*hash), *hash)).collect();
+            routed.sort_unstable_by_key(|(shard, _)| *shard);
+            for own in routed.chunk_by(|(one, _), (other, _)| one == other) {
+                if let [(shard, _), _, ..] = own
+                    && let Ok(root) = self.root(*shard)
+                {
+                    root.map().warm_up(&own.iter().map(|(_, hash)| *hash).collect::<SmallVec<[u64; WARMED_UP]>>());
+                }
             }
             found.extend(keys.iter().zip(&hashes).map(|(key, hash)| self.find(*hash, key.as_ref())));
         }

@@ -14,8 +14,17 @@ use super::layout::Layout;
 use super::segment::{HEADER_BYTES, SegmentHeader};
 use crate::model::{Lsn, SegmentSeq, ShardId, Tail};
 
-/// Zeroes are written and synced in pieces of this size: a sync of the log that comes meanwhile waits for one of them.
+/// Zeroes are written in pieces of this size.
 const FILL_BYTES: usize = 256 * 1024;
+
+/// How large a spare is, and how it is filled.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Bytes, all of them zero.
+    pub bytes: u64,
+    /// Sync every piece: slower, but a sync of the log that comes meanwhile waits for one piece and not for all.
+    pub gently: bool,
+}
 
 /// A segment that nobody writes yet.
 #[derive(Debug)]
@@ -49,29 +58,31 @@ pub fn prepare(
     layout: &Layout,
     shard: ShardId,
     segment: SegmentSeq,
-    bytes: u64,
+    size: Size,
 ) -> Result<Spare, DiskError> {
     let path = layout.segment(shard, segment);
     let file = disk.create(&path).context("create", &path)?;
     let dir = layout.shard(shard);
-    let made = fill(file.as_ref(), bytes, &path).and_then(|()| disk.sync_dir(&dir).context("sync", &dir));
+    let made = fill(file.as_ref(), size, &path).and_then(|()| disk.sync_dir(&dir).context("sync", &dir));
     if let Err(error) = made {
         // A leftover would only cost space until the next sweep.
         let _ = disk.remove(&path);
         return Err(error);
     }
-    Ok(Spare { segment, bytes, path, file })
+    Ok(Spare { segment, bytes: size.bytes, path, file })
 }
 
-fn fill(file: &dyn DiskFile, bytes: u64, path: &Path) -> Result<(), DiskError> {
+fn fill(file: &dyn DiskFile, Size { bytes, gently }: Size, path: &Path) -> Result<(), DiskError> {
     let zeroes = vec![0; FILL_BYTES.min(bytes as usize)];
     let mut offset = 0;
     while offset < bytes {
         let piece = (bytes - offset).min(FILL_BYTES as u64) as usize;
         let piece = zeroes.get(..piece).unwrap_or(&zeroes);
         file.write_all_at(piece, offset).context("fill", path)?;
-        file.sync().context("sync", path)?;
         offset += piece.len() as u64;
+        if gently || offset >= bytes {
+            file.sync().context("sync", path)?;
+        }
     }
     Ok(())
 }

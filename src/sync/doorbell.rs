@@ -7,8 +7,8 @@
 //! Invariants: nothing stays in a lane without a wake-up on its way; at most one `Drain` is in flight; a push either
 //! happens before the drain that follows [`Doorbell::close`] or its ring says [`Ring::Closed`].
 //!
-//! All three operations are read-modify-writes of one byte, so they are totally ordered, and each sees what was pushed
-//! before any that came earlier.
+//! To ring, clear and close are read-modify-writes of one byte, so they are totally ordered, and each sees what was
+//! pushed before any that came earlier.
 
 use super::atomic::{AtomicU8, Ordering};
 

@@ -34,6 +34,36 @@ fn a_runtime_that_nobody_drives() {
     }
 }
 
+/// A waker that panics, as a broken executor's would.
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("on purpose");
+    }
+}
+
+/// Guards F33: one caller's waker does not cost the others their deadlines.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_waker_that_panics() {
+    let gate = Gate::default();
+    let _open = OpenOnDrop(gate.clone());
+    let runtime = Runtime::open_on(SimDisk::new(1), Gated(Counters, gate.clone()), hasty()).await.unwrap();
+    let begun = tokio::spawn({
+        let runtime = runtime.clone();
+        async move { runtime.submit(add("a", 1)).await }
+    });
+    until("apply is held up", || gate.somebody_waits()).await;
+    let mut broken = Box::pin(runtime.submit(add("b", 1)));
+    assert!(broken.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::new(Panics)))).is_pending());
+    for _ in 0..2 {
+        assert_eq!(runtime.submit(add("c", 1)).await, Err(TOO_LATE));
+    }
+    assert_eq!(broken.await, Err(TOO_LATE));
+    gate.open();
+    assert!(begun.await.unwrap().is_ok());
+}
+
 /// A waker that asks the runtime something, as one that polls at once would.
 struct Asks(Runtime<Gated<Counters>>, AtomicU64);
 

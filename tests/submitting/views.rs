@@ -116,3 +116,20 @@ async fn a_view_after_idleness_contains_the_last_receipt() {
         assert!(behind > 1, "every view found what an earlier one had asked for");
     }
 }
+
+/// Who has read will read again: the next command's root is published before its receipt is given.
+#[tokio::test]
+async fn a_root_comes_with_the_batch_after_a_view() {
+    let runtime = Runtime::open_on(SimDisk::new(8), Counters, small(Path::new("/data"))).await.unwrap();
+    runtime.submit(add("a", 1)).await.unwrap();
+    let published = |receipt: &mainstay::Receipt<i64>| {
+        runtime.stats().shards[receipt.shard.0 as usize].published > receipt.position
+    };
+    let _asked_for = runtime.view().await;
+    let receipt = runtime.submit(add("a", 1)).await.unwrap();
+    assert!(!published(&receipt), "nobody has read since a root was asked for");
+    let _asked_for = runtime.view().await;
+    let _found_fresh = runtime.view().await;
+    let receipt = runtime.submit(add("a", 1)).await.unwrap();
+    assert!(published(&receipt));
+}

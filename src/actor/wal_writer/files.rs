@@ -56,6 +56,11 @@ impl Files {
         self.spares.push_back(spare);
     }
 
+    /// Is there a file that frames go to?
+    pub(super) fn is_writing(&self) -> bool {
+        self.active.is_some()
+    }
+
     /// The last full segment, once.
     pub(super) fn take_full(&mut self) -> Option<OpenSegment> {
         self.full.take()

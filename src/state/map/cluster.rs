@@ -72,6 +72,12 @@ macro_rules! classes {
                 unreachable!("whoever has more makes a branch")
             }
 
+            /// How many slots its class has.
+            fn slots_for(len: usize) -> usize {
+                $(if len <= $capacity { return $capacity; })*
+                CAPACITY
+            }
+
             /// How many entries there are.
             pub(super) fn len(&self) -> usize {
                 match self { $(Self::$class(len, _) => usize::from(*len)),* }
@@ -182,8 +188,7 @@ impl<E> Cluster<E> {
             *slot = None;
         }
         // One slot stays spare, or an insert and a remove in turn would each pack anew.
-        let smaller = Self::with_room_for(last + 1);
-        if smaller.slots().len() < self.slots().len() {
+        if Self::slots_for(last + 1) < self.slots().len() {
             self.repack(last + 1);
         }
     }

@@ -266,7 +266,7 @@ fn nodes_are_small() {
 }
 
 #[test]
-fn a_map_that_has_shrunk_is_as_small_as_one_that_never_grew() {
+fn a_map_that_shrinks_is_gathered_again() {
     let hash = |number: u16| u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut map = Map::new();
     (0..1_000).for_each(|number| _ = put(&mut map, hash(number), &key(number), 0));
