@@ -21,7 +21,7 @@ pub struct AheadClient {
 }
 
 impl Engine for Ahead {
-    const NAME: &'static str = "mainstay, 4 on the way";
+    const NAME: &'static str = "mainstay ahead";
     const DRIVEN: Driven = Driven::Tasks;
     const ABILITIES: &'static [Ability] = &[Ability::BufferedPuts];
     const PACKAGE: Option<&'static str> = Some("mainstay");
