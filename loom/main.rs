@@ -22,8 +22,6 @@ mod doorbell;
 #[cfg(loom)]
 mod lane;
 #[cfg(loom)]
-mod overdue;
-#[cfg(loom)]
 mod published;
 #[cfg(loom)]
 mod restart;
@@ -35,5 +33,7 @@ mod shutdown;
 mod support;
 #[cfg(loom)]
 mod view;
+#[cfg(loom)]
+mod watch;
 #[cfg(loom)]
 mod watermark;

@@ -8,9 +8,8 @@
 //! The watch is a thread, one for each runtime, so that deadlines hold whatever the tokio runtimes of actors and
 //! callers do. It ends with the last slot.
 //!
-//! Invariant: while a command waits in the lane, the lane is watched, or whoever put the command there is about to
-//! have it watched. It is looked at in time for commands that were pushed at once; a caller who waited for credits
-//! first has less time left and a timer of its own.
+//! It is looked at in time for commands that were pushed at once; a caller who waited for credits first has less time
+//! left and a timer of its own. That no command waits unwatched is [`sync::watch`](crate::sync::watch)'s.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,16 +20,15 @@ use flume::{Receiver, RecvTimeoutError, Sender};
 use super::slot::Slot;
 use crate::error::{NotExecuted, SubmitError};
 use crate::machine::StateMachine;
-use crate::sync::doorbell::{Doorbell, Ring};
+use crate::sync::watch::Watch;
 use crate::sync::{Arc, Weak};
 
 /// So many looks into a full lane while a command waits there, at most: it is answered that much late, too.
 const LOOKS: u32 = 64;
 
 /// A slot's part of it.
-pub(crate) struct Watch<M: StateMachine> {
-    /// Rung while the lane is watched.
-    watched: Doorbell,
+pub(crate) struct Deadlines<M: StateMachine> {
+    watch: Watch,
     patience: Duration,
     thread: Sender<Watched<M>>,
 }
@@ -48,21 +46,19 @@ pub(crate) fn start<M: StateMachine>(runtime: &str) -> io::Result<Sender<Watched
     Ok(sender)
 }
 
-impl<M: StateMachine> Watch<M> {
-    /// A watch of commands whose callers are so patient.
+impl<M: StateMachine> Deadlines<M> {
+    /// Of commands whose callers are so patient.
     pub(crate) fn new(patience: Duration, thread: Sender<Watched<M>>) -> Self {
-        Self { watched: Doorbell::new(), patience, thread }
+        Self { watch: Watch::new(), patience, thread }
     }
 }
 
 /// To be called after a command was put into the lane.
 pub(crate) fn watch<M: StateMachine>(slot: &Arc<Slot<M>>) {
-    let watch = &slot.watch;
-    // The look is enough: whoever clears the bell looks into the lane afterwards, and the lane's lock makes the clear
-    // visible here if the command is not visible there.
-    if !watch.watched.is_rung() && watch.watched.ring() == Ring::First {
-        let look_at = Instant::now() + watch.patience;
-        let _ = watch.thread.send(Watched { slot: Arc::downgrade(slot), look_at });
+    let Deadlines { watch, patience, thread } = &slot.deadlines;
+    if watch.begin() {
+        let look_at = Instant::now() + *patience;
+        let _ = thread.send(Watched { slot: Arc::downgrade(slot), look_at });
     }
 }
 
@@ -89,21 +85,11 @@ impl<M: StateMachine> Watched<M> {
             return true;
         }
         let Some(slot) = self.slot.upgrade() else { return false };
+        let Deadlines { watch, patience, .. } = &slot.deadlines;
+        let Some(next) = watch.turn(|| answer_overdue(&slot, now)) else { return false };
         // A look is at all that waits: deadlines close to each other share one.
-        let soonest = now + (slot.watch.patience / LOOKS).max(Duration::from_millis(1));
-        if let Some(next) = answer_overdue(&slot, now) {
-            self.look_at = next.max(soonest);
-            return true;
-        }
-        slot.watch.watched.clear();
-        // What was put there before the clear relies on this watch.
-        match answer_overdue(&slot, now) {
-            Some(next) if slot.watch.watched.ring() == Ring::First => {
-                self.look_at = next.max(soonest);
-                true
-            }
-            _ => false,
-        }
+        self.look_at = next.max(now + (*patience / LOOKS).max(Duration::from_millis(1)));
+        true
     }
 }
 

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use super::credits::{Credits, Held};
-use super::overdue::Watch;
+use super::overdue::Deadlines;
 use crate::error::{NotExecuted, SubmitError};
 use crate::machine::StateMachine;
 use crate::model::{Batch, Durability, Epoch, Incarnation, Lsn, Position, ShardId, Tail};
@@ -107,8 +107,8 @@ pub(crate) struct Life<M: StateMachine> {
 pub(crate) struct Slot<M: StateMachine> {
     pub(crate) shard: ShardId,
     pub(crate) lane: Lane<Submission<M>>,
-    /// Of the deadlines of what waits there.
-    pub(crate) watch: Watch<M>,
+    /// Those of what waits there.
+    pub(crate) deadlines: Deadlines<M>,
     pub(crate) published: Published<Root<Entity<M>>>,
     /// Something that waiters look at has changed: the published root, a watermark, the life, the gate.
     pub(crate) changed: Notify,
@@ -199,14 +199,14 @@ impl<M: StateMachine> Slot<M> {
     pub(crate) fn new(
         shard: ShardId,
         credits: Credits,
-        watch: Watch<M>,
+        deadlines: Deadlines<M>,
         root: Arc<Root<Entity<M>>>,
         life: Life<M>,
     ) -> Self {
         Self {
             shard,
             lane: Lane::new(),
-            watch,
+            deadlines,
             published: Published::new(root),
             changed: Notify::new(),
             credits: Arc::new(credits),

@@ -354,8 +354,7 @@ impl<M: StateMachine> WriterState<M> {
             }
         };
         // To wake many tasks one by one from outside of their runtime costs a system call for most of them; from inside
-        // it is a push to a queue.
-        // At the end their runtime may go as soon as it has heard of it.
+        // it is a push to a queue. But at the end their runtime may go as soon as it has heard of it.
         if (count > ANSWERED_HERE || publishes) && !self.core.is_finishing() {
             self.callers_runtime.spawn(async move { answer() });
         } else {

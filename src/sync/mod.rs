@@ -13,6 +13,7 @@ pub mod published;
 pub mod room;
 mod shim;
 pub mod tenure;
+pub mod watch;
 pub mod watermark;
 
 #[cfg(not(loom))]

@@ -13,7 +13,7 @@ use crate::actor::credits::Credits;
 use crate::actor::keeper::Keeper;
 use crate::actor::manifest_keeper::{KeeperArguments, KeeperMessage, ManifestKeeper};
 use crate::actor::opening::Opened;
-use crate::actor::overdue::{self, Watch, Watched};
+use crate::actor::overdue::{self, Deadlines, Watched};
 use crate::actor::reaper;
 use crate::actor::replay::Replayed;
 use crate::actor::shard_supervisor::{Commons, ShardSupervisor, SupervisorArguments, SupervisorMessage, next_life};
@@ -147,8 +147,8 @@ impl<M: StateMachine> Starting<M> {
         let end = Position { epoch: life.epoch, lsn: first };
         let root = Arc::new(State::new(map, end, time, Arc::clone(&commons.reaper)));
         let credits = Credits::new(self.options.lane_commands, self.options.lane_bytes);
-        let watch = Watch::new(self.options.submit_deadline, watch.clone());
-        Slot::new(shard, credits, watch, root, life)
+        let deadlines = Deadlines::new(self.options.submit_deadline, watch.clone());
+        Slot::new(shard, credits, deadlines, root, life)
     }
 }
 
