@@ -50,8 +50,8 @@ pub struct Options {
     /// The same in encoded bytes: at least `command_bytes_max`, default 64 MiB.
     pub lane_bytes: u32,
     /// A command that no shard has taken up after this long is `NotExecuted(DeadlineBeforeAccept)`. At least 1 ms;
-    /// default 10 s. It covers waiting for room in the lane and waiting in it. In a lane that stalls the answer may come
-    /// up to a sixty-fourth of it late.
+    /// default 10 s. It covers waiting for room in the lane and waiting in it. In a lane that stalls the answer may
+    /// come a sixty-fourth of it late.
     pub submit_deadline: Duration,
     /// A command that was taken up and not answered after this long is `Unconfirmed`. At least 1 ms; default 2 s. It
     /// begins when the command's batch has been applied and handed to the log's writer.

@@ -1,5 +1,5 @@
-//! Whether somebody watches a lane's deadlines: a watch that finds the lane empty ends, and whoever puts something there
-//! begins one if there is none.
+//! Whether somebody watches a lane's deadlines: a watch that finds the lane empty ends, and whoever puts something
+//! there begins one if there is none.
 //!
 //! Invariants: while something lies in the lane there is a watch, or whoever put it there is about to begin one; there
 //! are never two.

@@ -20,4 +20,5 @@ mod policies;
 mod scene;
 mod shutdowns;
 mod space;
+mod spares;
 mod stalls;

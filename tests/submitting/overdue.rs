@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use mainstay::sim::SimDisk;
 use mainstay::{NotExecuted, Options, Runtime, SubmitError};
+use tokio::task::JoinHandle;
 
 use crate::gate::{Gate, Gated, OpenOnDrop, until};
 use crate::support::{Counters, add};
@@ -34,6 +35,17 @@ fn a_runtime_that_nobody_drives() {
     }
 }
 
+/// A runtime whose `apply` is held up until the gate opens, and the command that it is held up in.
+async fn held_up(gate: &Gate) -> (Runtime<Gated<Counters>>, JoinHandle<bool>) {
+    let runtime = Runtime::open_on(SimDisk::new(1), Gated(Counters, gate.clone()), hasty()).await.unwrap();
+    let begun = tokio::spawn({
+        let runtime = runtime.clone();
+        async move { runtime.submit(add("a", 1)).await.is_ok() }
+    });
+    until("apply is held up", || gate.somebody_waits()).await;
+    (runtime, begun)
+}
+
 /// A waker that panics, as a broken executor's would.
 struct Panics;
 
@@ -48,12 +60,7 @@ impl Wake for Panics {
 async fn a_waker_that_panics() {
     let gate = Gate::default();
     let _open = OpenOnDrop(gate.clone());
-    let runtime = Runtime::open_on(SimDisk::new(1), Gated(Counters, gate.clone()), hasty()).await.unwrap();
-    let begun = tokio::spawn({
-        let runtime = runtime.clone();
-        async move { runtime.submit(add("a", 1)).await }
-    });
-    until("apply is held up", || gate.somebody_waits()).await;
+    let (runtime, begun) = held_up(&gate).await;
     let mut broken = Box::pin(runtime.submit(add("b", 1)));
     assert!(broken.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::new(Panics)))).is_pending());
     for _ in 0..2 {
@@ -61,7 +68,7 @@ async fn a_waker_that_panics() {
     }
     assert_eq!(broken.await, Err(TOO_LATE));
     gate.open();
-    assert!(begun.await.unwrap().is_ok());
+    assert!(begun.await.unwrap());
 }
 
 /// A waker that asks the runtime something, as one that polls at once would.
@@ -78,18 +85,12 @@ impl Wake for Asks {
 async fn a_waker_that_asks() {
     let gate = Gate::default();
     let _open = OpenOnDrop(gate.clone());
-    let runtime = Runtime::open_on(SimDisk::new(1), Gated(Counters, gate.clone()), hasty()).await.unwrap();
-    let begun = tokio::spawn({
-        let runtime = runtime.clone();
-        async move { runtime.submit(add("a", 1)).await }
-    });
-    until("apply is held up", || gate.somebody_waits()).await;
+    let (runtime, begun) = held_up(&gate).await;
     let asks = Arc::new(Asks(runtime.clone(), AtomicU64::new(0)));
     let mut late = Box::pin(runtime.submit(add("b", 1)));
-    let waker = Waker::from(Arc::clone(&asks));
-    assert!(late.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert!(late.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&asks)))).is_pending());
     until("it is woken", || asks.1.load(Ordering::SeqCst) > 0).await;
     assert_eq!(late.await, Err(TOO_LATE));
     gate.open();
-    assert!(begun.await.unwrap().is_ok());
+    assert!(begun.await.unwrap());
 }

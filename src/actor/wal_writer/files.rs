@@ -56,9 +56,9 @@ impl Files {
         self.spares.push_back(spare);
     }
 
-    /// Is there a file that frames go to?
+    /// Is there a file that frames go to, or will soon?
     pub(super) fn is_writing(&self) -> bool {
-        self.active.is_some()
+        self.active.is_some() || !self.spares.is_empty()
     }
 
     /// The last full segment, once.
