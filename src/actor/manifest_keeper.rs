@@ -130,8 +130,8 @@ impl KeeperState {
                 }
             }
             Effect::Delete(files) => {
-                for (shard, segment) in files {
-                    let path = self.layout.segment(shard, segment);
+                for file in files {
+                    let path = self.layout.file(file);
                     // What stays is an orphan, swept by a later open.
                     if let Err(error) = self.disk.remove(&path) {
                         tracing::warn!(%error, file = %path.display(), "cannot delete");

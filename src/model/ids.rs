@@ -47,6 +47,16 @@ number! {
 }
 
 number! {
+    /// Number of a snapshot file of a shard, from 1, never reused.
+    SnapshotSeq(u64), "snapshot "
+}
+
+number! {
+    /// Name of a version: a cut across all shards. From 1, never reused.
+    VersionId(u64), "version "
+}
+
+number! {
     /// Microseconds since the Unix epoch, as logged with a batch. Within a shard it never goes back.
     Time(u64), "time "
 }
@@ -86,6 +96,22 @@ impl Incarnation {
 
 impl SegmentSeq {
     /// The file after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl SnapshotSeq {
+    /// The file after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl VersionId {
+    /// The version after this one.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))

@@ -8,8 +8,9 @@ mod manifest;
 mod policy;
 
 pub use batch::{Batch, Tail};
-pub use ids::{DirectoryId, Epoch, Incarnation, Lsn, Position, SegmentSeq, ShardId, Time};
+pub use ids::{DirectoryId, Epoch, Incarnation, Lsn, Position, SegmentSeq, ShardId, SnapshotSeq, Time, VersionId};
 pub use manifest::{
-    Applied, Closed, Declined, Edit, EditOutcome, EpochRecord, Manifest, Routing, SegmentRecord, ShardRecord,
+    Applied, Closed, DataFile, Declined, Edit, EditOutcome, EpochRecord, Manifest, Point, Routing, SegmentRecord,
+    ShardRecord, SnapshotRecord, VersionRecord,
 };
 pub use policy::{Durability, SyncPolicy};

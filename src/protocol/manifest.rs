@@ -17,7 +17,7 @@
 
 use std::collections::VecDeque;
 
-use crate::model::{Edit, EditOutcome, Manifest, SegmentSeq, ShardId};
+use crate::model::{DataFile, Edit, EditOutcome, Manifest};
 
 /// Names a requester, who is answered once.
 pub type Token = u64;
@@ -61,7 +61,7 @@ pub enum Effect {
     /// Tell a requester.
     Answer(Token, EditOutcome),
     /// Delete files that nothing names any more.
-    Delete(Vec<(ShardId, SegmentSeq)>),
+    Delete(Vec<DataFile>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ enum Phase {
 struct Pending {
     token: Token,
     next: Manifest,
-    dropped: Vec<(ShardId, SegmentSeq)>,
+    dropped: Vec<DataFile>,
 }
 
 /// The core. See the module.

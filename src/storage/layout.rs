@@ -5,12 +5,14 @@
 //! CURRENT                           names the manifest's generation
 //! manifest-0000000000000001.log     the manifest: a state and the edits since
 //! shard-0/wal-0000000000000001.seg  one segment of a shard's log
+//! shard-0/snapshot-0000000000000001.snap  a shard's state at one position
+//! shard-0/snapshot-0000000000000001.tmp   one that is being written
 //! ```
 //! Numbers are decimal, sixteen digits or more, so that names sort. Anything else in the directory is left alone.
 
 use std::path::{Path, PathBuf};
 
-use crate::model::{SegmentSeq, ShardId};
+use crate::model::{DataFile, SegmentSeq, ShardId, SnapshotSeq};
 
 /// A manifest generation's number.
 pub type Generation = u64;
@@ -69,6 +71,27 @@ impl Layout {
     pub fn segment(&self, shard: ShardId, segment: SegmentSeq) -> PathBuf {
         self.shard(shard).join(format!("wal-{:016}.seg", segment.0))
     }
+
+    /// A snapshot.
+    #[must_use]
+    pub fn snapshot(&self, shard: ShardId, snapshot: SnapshotSeq) -> PathBuf {
+        self.shard(shard).join(format!("snapshot-{:016}.snap", snapshot.0))
+    }
+
+    /// A file that the manifest names.
+    #[must_use]
+    pub fn file(&self, file: DataFile) -> PathBuf {
+        match file {
+            DataFile::Segment(shard, segment) => self.segment(shard, segment),
+            DataFile::Snapshot(shard, snapshot) => self.snapshot(shard, snapshot),
+        }
+    }
+
+    /// What becomes a [`Layout::snapshot`] by a rename.
+    #[must_use]
+    pub fn snapshot_temporary(&self, shard: ShardId, snapshot: SnapshotSeq) -> PathBuf {
+        self.shard(shard).join(format!("snapshot-{:016}.tmp", snapshot.0))
+    }
 }
 
 /// File name of a manifest generation.
@@ -87,6 +110,18 @@ pub fn parse_manifest(name: &str) -> Option<Generation> {
 #[must_use]
 pub fn parse_segment(name: &str) -> Option<SegmentSeq> {
     number(name, "wal-", ".seg").map(SegmentSeq)
+}
+
+/// Reads a snapshot's number from a file name.
+#[must_use]
+pub fn parse_snapshot(name: &str) -> Option<SnapshotSeq> {
+    number(name, "snapshot-", ".snap").map(SnapshotSeq)
+}
+
+/// Reads the number of a snapshot that was being written from a file name.
+#[must_use]
+pub fn parse_snapshot_temporary(name: &str) -> Option<SnapshotSeq> {
+    number(name, "snapshot-", ".tmp").map(SnapshotSeq)
 }
 
 fn number(name: &str, prefix: &str, suffix: &str) -> Option<u64> {
@@ -108,6 +143,11 @@ mod tests {
         let path = layout.segment(ShardId(3), SegmentSeq(9));
         assert_eq!(path, Path::new("/d/shard-3/wal-0000000000000009.seg"));
         assert_eq!(parse_segment("wal-0000000000000009.seg"), Some(SegmentSeq(9)));
+        let path = layout.snapshot(ShardId(3), SnapshotSeq(9));
+        assert_eq!(path, Path::new("/d/shard-3/snapshot-0000000000000009.snap"));
+        assert_eq!(parse_snapshot("snapshot-0000000000000009.snap"), Some(SnapshotSeq(9)));
+        assert_eq!(parse_snapshot_temporary("snapshot-0000000000000009.tmp"), Some(SnapshotSeq(9)));
+        assert_eq!(parse_snapshot("snapshot-0000000000000009.tmp"), None);
         for foreign in ["wal-9.seg", "wal-0000000000000009.seg.bak", "wal-+000000000000009.seg"] {
             assert_eq!(parse_segment(foreign), None);
         }
