@@ -1,7 +1,13 @@
 //! Options, checked once when a directory is opened.
 
+mod snapshots;
+mod versions;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+pub use snapshots::SnapshotOptions;
+pub use versions::VersionOptions;
 
 use crate::model::SyncPolicy;
 use crate::protocol::commit::Limits;
@@ -74,6 +80,11 @@ pub struct Options {
     pub poison: Poison,
     /// How often a shard's actors may die. Default: 5 times in 60 s, with pauses from 10 ms to 1 s.
     pub restarts: RestartBudget,
+    /// When snapshots are taken, and what they may cost. Default: when the log has grown by 64 MiB and doubled the last
+    /// snapshot.
+    pub snapshots: SnapshotOptions,
+    /// How long versions are kept, and how long making one may hold the shards up. Default: 8 versions, 100 ms.
+    pub versions: VersionOptions,
 }
 
 /// What to do with a logged command that cannot be decoded, or whose `apply` panics in a replay: when a directory is
@@ -163,6 +174,8 @@ impl Options {
             memory_bytes: 0,
             poison: Poison::default(),
             restarts: RestartBudget::default(),
+            snapshots: SnapshotOptions::default(),
+            versions: VersionOptions::default(),
         }
     }
 
@@ -206,6 +219,9 @@ impl Options {
         {
             return refuse("sync", "the interval must be from 1 ms to 1 hour".to_owned());
         }
+        if self.versions.keep == 0 {
+            return refuse("versions.keep", "must be at least 1".to_owned());
+        }
         self.validate_times()
     }
 
@@ -217,6 +233,12 @@ impl Options {
             ("view_deadline", self.view_deadline, false),
             ("lock_wait", self.lock_wait, true),
             ("shutdown_deadline", self.shutdown_deadline, true),
+            ("versions.hold_max", self.versions.hold_max, false),
+            ("versions.sync_deadline", self.versions.sync_deadline, false),
+            ("versions.write_deadline", self.versions.write_deadline, false),
+            ("versions.keep_for", self.versions.keep_for, true),
+            ("snapshots.deadline", self.snapshots.deadline, false),
+            ("snapshots.interval", self.snapshots.interval, true),
             ("restarts.within", self.restarts.within, true),
             ("restarts.pause", self.restarts.pause, true),
             ("restarts.pause_max", self.restarts.pause_max, true),

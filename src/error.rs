@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 
 pub use crate::config::OptionsError;
-use crate::model::{Position, ShardId};
+use crate::model::{Position, ShardId, VersionId};
 pub use crate::state::ReadError;
 pub use crate::storage::codec::CodecError;
-pub use crate::storage::error::{DiskError, LogError, ManifestError};
+pub use crate::storage::error::{DiskError, LogError, ManifestError, SnapshotError};
 
 /// A directory cannot be opened. No data that it held was changed: at most left-overs of a crash were removed, and
 /// poison was remembered.
@@ -165,4 +165,76 @@ pub enum ShutdownError {
     /// The runtime had ended before.
     #[error("the runtime has already ended")]
     Ended,
+}
+
+/// There is no new snapshot. Nothing has changed: the ones before, and the log, are what they were.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no snapshot of {shard}: {why}")]
+#[non_exhaustive]
+pub struct SnapshotFailed {
+    /// The first shard of which there is none.
+    pub shard: ShardId,
+    /// Why not.
+    pub why: NoSnapshot,
+}
+
+/// Why a snapshot was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoSnapshot {
+    /// The shard shows no state or was refused, or the disk, a thread or an entity's `Serialize` failed: an error event
+    /// says what.
+    #[error("the shard, the disk or a thread failed")]
+    Failed,
+    /// It took longer than [`SnapshotOptions::deadline`](crate::SnapshotOptions::deadline).
+    #[error("it took too long")]
+    Deadline,
+    /// [`Runtime::cancel_snapshots`](crate::Runtime::cancel_snapshots) was called.
+    #[error("it was cancelled")]
+    Cancelled,
+    /// It kept more memory alive than [`SnapshotOptions::overlap_bytes`](crate::SnapshotOptions::overlap_bytes).
+    #[error("it kept too much memory alive")]
+    Memory,
+    /// The log lost what it holds before that was durable.
+    #[error("the log was taken back behind it")]
+    Declined,
+    /// The manifest failed; the next opening knows whether the snapshot counts. Nothing depends on it.
+    #[error("it is not known whether the manifest has it")]
+    Indeterminate,
+    /// The runtime or the shard's actors have ended.
+    #[error("the shard has stopped")]
+    Stopped,
+}
+
+/// There is no new version, or a version cannot be used. Unless it says otherwise, nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VersionError {
+    /// Another version is being made. Try again when that is over.
+    #[error("another version is being made")]
+    Busy,
+    /// This shard is fenced, refused or does not sync, its actors died, or its snapshot could not be written.
+    #[error("{0} cannot take part")]
+    Shard(ShardId),
+    /// This shard held its lane for as long as it may, and the others were not ready by then. Try again.
+    #[error("{0} did not wait any longer for the others")]
+    Lapsed(ShardId),
+    /// It took longer than [`VersionOptions`](crate::VersionOptions) allow.
+    #[error("it took too long")]
+    Deadline,
+    /// The manifest could not be written, or a shard's log was taken back behind the cut.
+    #[error("the manifest did not take it")]
+    NotCommitted,
+    /// The manifest failed; the next opening knows whether the version is there.
+    #[error("it is not known whether the manifest has it")]
+    Indeterminate,
+    /// Somebody has cancelled it.
+    #[error("it was cancelled")]
+    Cancelled,
+    /// The runtime has ended.
+    #[error("the runtime has ended")]
+    Stopped,
+    /// There is no such version, or there is none any more.
+    #[error("{0} is not there")]
+    Unknown(VersionId),
 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod decodes;
 mod reading;
+mod snapshots;
+mod versions;
 mod submitting;
 
 use std::time::Duration;
@@ -10,11 +12,13 @@ use decodes::Decodes;
 use ractor::{Actor, ActorRef, SpawnErr, rpc::CallResult};
 
 use crate::actor::keeper::Keeper;
+pub use versions::Version;
+
 pub use crate::actor::opening::RecoveryReport;
 pub use crate::actor::replay::ShardRecovery;
 use crate::actor::root::{Root, RootArguments, RootMessage};
 use crate::actor::slot::Slot;
-pub use crate::actor::slot::{LostRange, Receipt};
+pub use crate::actor::slot::{LostRange, Receipt, SnapshotStats};
 use crate::config::Options;
 use crate::error::{NotExecuted, OpenError, ShutdownError};
 use crate::machine::StateMachine;
@@ -138,6 +142,20 @@ pub struct ShardStats {
     pub entries: u64,
     /// Memory of the working state in bytes, as accounted (see [`StateMachine::heap_bytes`]), as of the same batch.
     pub memory_bytes: u64,
+    /// How long the last cut has held the shard's lane.
+    pub last_hold: Duration,
+    /// How long any cut since the opening has held it, at most.
+    pub longest_hold: Duration,
+    /// Is a snapshot being written?
+    pub snapshot_running: bool,
+    /// Bytes that the running snapshot has written, or the last one had.
+    pub snapshot_bytes: u64,
+    /// Snapshots that were adopted.
+    pub snapshots: u64,
+    /// Snapshots that failed or were given up.
+    pub snapshots_failed: u64,
+    /// The last one that was adopted since the directory was opened.
+    pub last_snapshot: Option<SnapshotStats>,
     /// Commands that were answered before they were durable, and lost. Added to when the log is sealed or read again
     /// after a failure; always empty under `Always`.
     pub lost: Vec<LostRange>,
@@ -290,6 +308,7 @@ fn open_error(error: SpawnErr) -> OpenError {
 fn shard_stats<M: StateMachine>(slot: &Slot<M>) -> ShardStats {
     let life = slot.life();
     let counters = &slot.counters;
+    let snapshots = slot.snapshots.lock().clone();
     ShardStats {
         shard: slot.shard,
         refusal: slot.refusal(),
@@ -305,6 +324,13 @@ fn shard_stats<M: StateMachine>(slot: &Slot<M>) -> ShardStats {
         restarts: counters.restarts.get(),
         entries: counters.entries.get(),
         memory_bytes: counters.memory_bytes.get(),
+        last_hold: Duration::from_micros(counters.last_hold_us.get()),
+        longest_hold: Duration::from_micros(counters.longest_hold_us.get()),
+        snapshot_running: snapshots.running,
+        snapshot_bytes: counters.snapshot_bytes.get(),
+        snapshots: snapshots.taken,
+        snapshots_failed: snapshots.failed,
+        last_snapshot: snapshots.last,
         lost: slot.lost.lock().clone(),
     }
 }

@@ -28,24 +28,28 @@ impl Keeper {
 
     /// Has an edit committed. A keeper that dies meanwhile leaves the outcome open.
     pub(crate) async fn edit(&self, edit: Edit) -> EditOutcome {
-        match self.request(edit) {
+        self.edits(vec![edit]).await
+    }
+
+    /// Has several edits committed, all or none.
+    pub(crate) async fn edits(&self, edits: Vec<Edit>) -> EditOutcome {
+        match self.request(edits) {
             Some(answer) => answer.await.unwrap_or(EditOutcome::Indeterminate),
             None => EditOutcome::Failed,
         }
     }
 
-    /// The same, from a thread outside of any runtime.
+    /// The same of one, from a thread outside of any runtime.
     pub(crate) fn edit_blocking(&self, edit: Edit) -> EditOutcome {
-        match self.request(edit) {
+        match self.request(vec![edit]) {
             Some(answer) => answer.blocking_recv().unwrap_or(EditOutcome::Indeterminate),
             None => EditOutcome::Failed,
         }
     }
 
     /// `None`: the keeper is gone and has not seen the edit.
-    fn request(&self, edit: Edit) -> Option<oneshot::Receiver<EditOutcome>> {
+    fn request(&self, edits: Vec<Edit>) -> Option<oneshot::Receiver<EditOutcome>> {
         let (reply, answer) = oneshot::channel();
-        let edits = vec![edit];
         self.actor.cast(KeeperMessage::Commit { edits, reply }).ok().map(|()| answer)
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! root -+- manifest_keeper              own thread; sole writer of the manifest
+//!       +- rewrite_coordinator          cuts and rewrites across shards
 //!       +- shard_supervisor (one each) -+- shard        owns the working state, applies commands
 //!                                       +- wal_writer   own thread; writes, syncs, publishes, answers
+//!                                       +- snapshotter  takes snapshots, each on a thread of its own; restarts alone
 //! ```
 //! Two lanes: the *control lane* is the ractor mailbox, for few, typed messages; the *data lane* is a bounded queue
 //! beside it with a doorbell ([`lane`](crate::sync::lane)), drained in one turn. No protocol decisions here: a shell
@@ -17,12 +19,15 @@ mod naming;
 pub(crate) mod opening;
 pub(crate) mod overdue;
 pub(crate) mod preparer;
+pub(crate) mod progress;
 pub(crate) mod reaper;
 pub(crate) mod replay;
+pub(crate) mod rewrite_coordinator;
 pub(crate) mod root;
 pub(crate) mod shard;
 pub(crate) mod shard_supervisor;
 pub(crate) mod slot;
+pub(crate) mod snapshotter;
 mod thread;
 pub(crate) mod wal_writer;
 

@@ -111,6 +111,9 @@ fn refused(shard: ShardId, error: LogError) -> ShardRecovery {
     ShardRecovery {
         shard,
         next: Lsn::FIRST,
+        snapshot: None,
+        entries: 0,
+        damaged_snapshots: Vec::new(),
         commands: 0,
         bytes: 0,
         torn_bytes: 0,

@@ -1,29 +1,34 @@
-//! From a shard's log to its state: recovery reads the frames, the machine applies their commands again.
+//! From a shard's files to its state: the newest snapshot that verifies, and the commands behind it applied again.
 
-use std::collections::BTreeSet;
+mod load;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crate::config::Poison;
 use crate::machine::{At, StateMachine};
-use crate::model::{Batch, Epoch, Lsn, Manifest, Position, ShardId, Tail, Time};
+use crate::model::{Batch, Edit, Epoch, Lsn, Manifest, Position, SegmentSeq, ShardId, Tail, Time};
 use crate::state::map::Map;
 use crate::state::{KeyHasher, Scratch, Txn};
 use crate::storage::codec;
 use crate::storage::disk::Disk;
-use crate::storage::error::LogError;
+use crate::storage::error::{LogError, SnapshotError};
 use crate::storage::layout::Layout;
-use crate::storage::recovery;
+use crate::storage::recovery::{self, Wanted};
 use crate::sync::Arc;
+use load::Loaded;
 
-/// A shard's state, read from its log.
+/// A shard's state, read from its files.
 pub(crate) struct Replayed<E> {
     pub(crate) map: Map<E>,
     pub(crate) end: Lsn,
     pub(crate) time: Time,
     pub(crate) tail: Option<Tail>,
-    /// Poison that was found now and is not in the manifest yet.
-    pub(crate) skipped: Vec<Position>,
+    /// Where each file of the log begins.
+    pub(crate) begins: BTreeMap<SegmentSeq, Tail>,
+    /// What was found now, and the manifest has to know before anybody sees the result: poison, damaged snapshots.
+    pub(crate) findings: Vec<Edit>,
     pub(crate) report: ShardRecovery,
 }
 
@@ -35,7 +40,15 @@ pub struct ShardRecovery {
     pub shard: ShardId,
     /// The first lsn that is free: the next command's.
     pub next: Lsn,
-    /// Commands in the log, which were replayed, those that were left out included.
+    /// The snapshot that was loaded holds everything below this; none: the whole log was replayed.
+    pub snapshot: Option<Position>,
+    /// Entries of that snapshot.
+    pub entries: u64,
+    /// Snapshots that are damaged and were passed over for an older one, or for the whole log, and why. They are given
+    /// up.
+    pub damaged_snapshots: Vec<Arc<SnapshotError>>,
+    /// Commands that were replayed, those that were left out included: all of the log, or what the snapshot does not
+    /// hold.
     pub commands: u64,
     /// Bytes of frames that were read, headers and padding included.
     pub bytes: u64,
@@ -67,6 +80,8 @@ struct Applier<'a, M: StateMachine> {
     shard: ShardId,
     policy: Poison,
     known_poison: &'a BTreeSet<Position>,
+    /// What is below is in the map already.
+    from: Lsn,
     map: Map<M::Entity>,
     scratch: Scratch<M::Entity>,
     time: Time,
@@ -76,20 +91,23 @@ struct Applier<'a, M: StateMachine> {
 }
 
 impl<M: StateMachine> Replay<'_, M> {
-    /// Reads the log and applies it.
+    /// Loads a snapshot, if there is one, reads the log behind it and applies that.
     pub(crate) fn run(&self) -> Result<Replayed<M::Entity>, LogError> {
         let started = Instant::now();
         let none = BTreeSet::new();
         let record = self.manifest.shard(self.shard);
+        let Loaded { map, end, time, entries, damaged } = self.load()?;
+        let from = end.map_or(Lsn::FIRST, |end| end.lsn);
         let mut applier = Applier {
             machine: self.machine,
             hasher: KeyHasher::new(&self.manifest.routing, self.manifest.shards.len() as u32),
             shard: self.shard,
             policy: self.poison,
             known_poison: record.map_or(&none, |record| &record.poison),
-            map: Map::new(),
+            from,
+            map,
             scratch: Scratch::default(),
-            time: Time(0),
+            time,
             skipped: Vec::new(),
             skipped_count: 0,
             progress: started,
@@ -99,12 +117,15 @@ impl<M: StateMachine> Replay<'_, M> {
             self.layout,
             self.manifest,
             self.shard,
-            self.known_end,
+            Wanted { from, known_end: self.known_end },
             &mut |epoch, batch| applier.batch(epoch, &batch),
         )?;
         let report = ShardRecovery {
             shard: self.shard,
             next: recovered.tail.map_or(Lsn::FIRST, |tail| tail.end),
+            snapshot: end,
+            entries,
+            damaged_snapshots: damaged.iter().map(|(_, error)| Arc::clone(error)).collect(),
             commands: recovered.commands,
             bytes: recovered.bytes,
             torn_bytes: recovered.torn_bytes,
@@ -114,18 +135,24 @@ impl<M: StateMachine> Replay<'_, M> {
         };
         tracing::info!(
             shard = self.shard.0,
+            entries,
             commands = report.commands,
             bytes = report.bytes,
             torn_bytes = report.torn_bytes,
             milliseconds = report.duration.as_millis() as u64,
             "log recovered"
         );
+        let shard = self.shard;
+        let skips = applier.skipped.iter().map(|position| Edit::Skip { shard, position: *position });
+        let discards = damaged.iter().map(|(snapshot, _)| Edit::Discard { shard, snapshot: *snapshot });
+        let findings = skips.chain(discards).collect();
         Ok(Replayed {
             map: applier.map,
             end: report.next,
             time: applier.time,
             tail: recovered.tail,
-            skipped: applier.skipped,
+            begins: recovered.begins,
+            findings,
             report,
         })
     }
@@ -136,6 +163,9 @@ impl<M: StateMachine> Applier<'_, M> {
         self.time = self.time.max(batch.time);
         for (at, bytes) in batch.commands().enumerate() {
             let position = Position { epoch, lsn: batch.first.plus(at as u64) };
+            if position.lsn < self.from {
+                continue;
+            }
             if self.known_poison.contains(&position) {
                 self.skipped_count += 1;
                 continue;

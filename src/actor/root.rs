@@ -16,12 +16,13 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent
 use starting::Starting;
 
 use super::manifest_keeper::KeeperMessage;
-use super::shard_supervisor::SupervisorMessage;
+use super::rewrite_coordinator::CoordinatorMessage;
+use super::shard_supervisor::{Commons, SupervisorMessage};
 use super::{opening, process_unique_name};
 use crate::config::Options;
 use crate::error::{NotExecuted, OpenError, ShutdownError};
 use crate::machine::StateMachine;
-use crate::model::ShardId;
+use crate::model::{Incarnation, ShardId};
 use crate::protocol::shutdown::{Effect, Event, Shutdown};
 use crate::runtime::{Runtime, Shared};
 use crate::storage::disk::{Disk, StandardDisk};
@@ -100,6 +101,10 @@ pub struct RootState<M: StateMachine> {
     core: Shutdown,
     keeper: ActorRef<KeeperMessage>,
     supervisors: Vec<Option<ActorRef<SupervisorMessage<M>>>>,
+    commons: Arc<Commons<M>>,
+    coordinator: ActorRef<CoordinatorMessage<M>>,
+    /// Of the coordinator.
+    life: Incarnation,
     waiting: Vec<RpcReplyPort<Result<(), ShutdownError>>>,
     deadline: Duration,
 }
@@ -202,6 +207,9 @@ impl<M: StateMachine> Actor for Root<M> {
             state.feed(&myself, Event::KeeperStopped);
             return Ok(());
         }
+        if who == state.coordinator.get_id() {
+            return state.restart_coordinator(&myself).await;
+        }
         let shard = state
             .supervisors
             .iter()
@@ -251,6 +259,18 @@ impl<M: StateMachine> RootState<M> {
                 myself.stop(None);
             }
         }
+    }
+
+    /// Nothing is lost with it but what it was about: shards release themselves, files of nobody's are removed later.
+    async fn restart_coordinator(&mut self, myself: &ActorRef<RootMessage<M>>) -> Result<(), ActorProcessingErr> {
+        if self.core.is_requested() {
+            return Ok(());
+        }
+        tracing::error!("the rewrite coordinator has ended");
+        self.life = self.life.next();
+        let slots = self.shared.slots.clone();
+        self.coordinator = starting::start_coordinator(&self.commons, slots, myself, self.life).await?;
+        Ok(())
     }
 
     /// However the root ends, nobody waits for an answer that will never come.

@@ -5,8 +5,10 @@
 //! certainly not executed, and those whose writer sits in the kernel for too long.
 
 mod batch;
+mod holding;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 use batch::NewBatch;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -19,6 +21,7 @@ use crate::error::{NotExecuted, SubmitError};
 use crate::machine::{At, StateMachine};
 use crate::model::{Batch, Lsn, Position, Time};
 use crate::protocol::commit::Limits;
+use crate::protocol::hold::{self, CutId, Holder};
 use crate::state::map::Map;
 use crate::state::{Bury, KeyHasher, Root, Scratch, Txn};
 use crate::storage::frame;
@@ -40,6 +43,12 @@ pub(crate) enum ShardMessage {
     Drain,
     /// Somebody may have waited too long for the log.
     Expire,
+    /// Leave the lane alone for this cut.
+    Hold(CutId),
+    /// Go on.
+    Release(CutId),
+    /// The lane was held for as long as it may be.
+    HoldOver,
     /// Take what waits in the lane, then tell the writer to finish.
     Finish,
 }
@@ -79,6 +88,8 @@ pub(crate) struct ShardState<M: StateMachine> {
     refreshed_ms: u64,
     changed: bool,
     expiry_armed: bool,
+    holder: Holder,
+    held_since: Option<Instant>,
     finishing: bool,
 }
 
@@ -122,9 +133,12 @@ impl<M: StateMachine> Actor for Shard<M> {
             refreshed_ms: 0,
             changed: false,
             expiry_armed: false,
+            holder: Holder::new(millis(options.versions.hold_max)),
+            held_since: None,
             finishing: false,
         };
         state.count();
+        *state.slot.actor.lock() = Some(myself.clone());
         state.slot.lane.attach(Box::new(move || {
             // An actor that is gone drains nothing; the next one is woken when it attaches.
             let _ = myself.cast(ShardMessage::Drain);
@@ -146,7 +160,20 @@ impl<M: StateMachine> Actor for Shard<M> {
                 state.slot.lane.clear();
             }
             ShardMessage::Expire => state.expire(&myself),
-            ShardMessage::Finish => state.finishing = true,
+            ShardMessage::Hold(cut) => {
+                let now_ms = state.clock.now_ms();
+                state.hold(&myself, hold::Event::Hold { cut, now_ms });
+            }
+            ShardMessage::Release(cut) => state.hold(&myself, hold::Event::Release { cut }),
+            ShardMessage::HoldOver => {
+                let now_ms = state.clock.now_ms();
+                state.hold(&myself, hold::Event::Time { now_ms });
+            }
+            ShardMessage::Finish => {
+                // Nobody waits for a cut at the end.
+                state.hold(&myself, hold::Event::Time { now_ms: u64::MAX });
+                state.finishing = true;
+            }
         }
         state.turn(&myself)?;
         Ok(())
@@ -171,6 +198,10 @@ struct Revoked;
 
 impl<M: StateMachine> ShardState<M> {
     fn turn(&mut self, myself: &ActorRef<ShardMessage>) -> Result<(), Revoked> {
+        if self.holder.is_holding() {
+            // What waits is looked at when the hold is over.
+            return Ok(());
+        }
         let mut turn = Turn::More;
         for _ in 0..TURN_BATCHES {
             turn = self.drain(myself)?;

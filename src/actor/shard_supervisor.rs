@@ -4,22 +4,26 @@
 
 mod pair;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pair::Pair;
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 
 use super::clock::Clock;
 use super::keeper::Keeper;
 use super::replay::{Replay, Replayed};
+use super::rewrite_coordinator::CoordinatorMessage;
 use super::root::{Internal, RootMessage};
 use super::shard::ShardMessage;
 use super::slot::{Entity, Life, Slot};
+use super::snapshotter::{SnapshotMessage, Snapshotter, SnapshotterArguments};
 use crate::config::Options;
 use crate::error::NotExecuted;
 use crate::machine::StateMachine;
-use crate::model::{Edit, EditOutcome, Epoch, Incarnation, Position, ShardId, Tail};
+use crate::model::{Edit, EditOutcome, Epoch, Incarnation, Position, SegmentSeq, ShardId, Tail};
+use crate::protocol::cut;
 use crate::protocol::restart::{Effect, Event, Lives};
 use crate::protocol::shutdown;
 use crate::state::{Bury, KeyHasher, Root};
@@ -71,6 +75,7 @@ pub(crate) struct SupervisorState<M: StateMachine> {
     myself: ActorRef<SupervisorMessage<M>>,
     core: Lives,
     pair: Option<Pair>,
+    snapshotter: Option<ActorRef<SnapshotMessage>>,
     replayed: Option<Box<Replayed<Entity<M>>>>,
     /// Where the log ends, as it was last read, or as a failed sync left it. No later recovery may choose another end
     /// before an edit has moved the log on: what was published and confirmed lies in front of this one.
@@ -93,10 +98,24 @@ pub(crate) fn next_life<M: StateMachine>(
     shard: ShardId,
     at_least: Incarnation,
     first: crate::model::Lsn,
+    begins: BTreeMap<SegmentSeq, Tail>,
 ) -> Life<M> {
     let record = keeper_manifest.shard(shard);
     let expects = record.map_or((Epoch(0), Incarnation(0)), |shard| (shard.epoch(), shard.incarnation));
-    Life::new(expects.1.next().max(at_least), expects, first)
+    Life::new(expects.1.next().max(at_least), expects, first, begins)
+}
+
+async fn start_snapshotter<M: StateMachine>(
+    commons: &Arc<Commons<M>>,
+    slot: &Arc<Slot<M>>,
+    supervisor: &ActorRef<SupervisorMessage<M>>,
+    log_bytes: u64,
+) -> Result<ActorRef<SnapshotMessage>, SpawnErr> {
+    let arguments = SnapshotterArguments { commons: Arc::clone(commons), slot: Arc::clone(slot), log_bytes };
+    let name = Some(format!("{}/{}/snapshotter", commons.name, slot.shard.0));
+    let parent = supervisor.get_cell();
+    let (snapshotter, _) = Actor::spawn_linked(name, Snapshotter::default(), arguments, parent).await?;
+    Ok(snapshotter)
 }
 
 impl<M: StateMachine> Actor for ShardSupervisor<M> {
@@ -113,7 +132,9 @@ impl<M: StateMachine> Actor for ShardSupervisor<M> {
         let life = Arc::clone(&slot.life());
         let (incarnation, known_end) = (life.incarnation, replayed.tail);
         // Whoever opens hears of it if there is no thread to be had.
+        let log_bytes = replayed.report.bytes;
         let pair = Pair::start(&commons, &slot, &myself, life, replayed, false).await?;
+        let snapshotter = start_snapshotter(&commons, &slot, &myself, log_bytes).await?;
         Ok(SupervisorState {
             core: Lives::new(commons.options.budget(), incarnation),
             commons,
@@ -121,6 +142,7 @@ impl<M: StateMachine> Actor for ShardSupervisor<M> {
             root,
             myself,
             pair: Some(pair),
+            snapshotter: Some(snapshotter),
             known_end,
             replayed: None,
             finishing: false,
@@ -173,6 +195,9 @@ impl<M: StateMachine> Actor for ShardSupervisor<M> {
             tracing::warn!(shard, %incarnation, who = who.get_name(), why, "an actor has ended");
             let now_ms = state.commons.clock.now_ms();
             state.feed(Event::Died { incarnation, now_ms }).await;
+        } else if state.snapshotter.as_ref().is_some_and(|actor| actor.get_id() == who.get_id()) {
+            tracing::error!(shard = state.slot.shard.0, why, "the snapshotter has ended");
+            state.restart_snapshotter().await;
         }
         Ok(())
     }
@@ -182,6 +207,19 @@ impl<M: StateMachine> SupervisorState<M> {
     fn incarnation_of(&self, who: &ActorCell) -> Option<Incarnation> {
         let pair = self.pair.as_ref()?;
         pair.has(who).then_some(pair.incarnation)
+    }
+
+    /// It has nothing that another one does not find in the manifest.
+    async fn restart_snapshotter(&mut self) {
+        let started = start_snapshotter(&self.commons, &self.slot, &self.myself, 0).await;
+        self.snapshotter = match started {
+            Ok(snapshotter) => Some(snapshotter),
+            Err(error) => {
+                tracing::error!(shard = self.slot.shard.0, %error, "no snapshots of this shard any more");
+                *self.slot.snapshotter.lock() = None;
+                None
+            }
+        };
     }
 
     async fn feed(&mut self, event: Event) {
@@ -234,6 +272,9 @@ impl<M: StateMachine> SupervisorState<M> {
             // Taken once: what a thread of it learns later is about a file whose end is chosen by then.
             self.known_end = life.failed_tail.lock().take().or(self.known_end);
             self.slot.changed.notify_waiters();
+            if let Some(coordinator) = &*self.slot.coordinator.lock() {
+                let _ = coordinator.cast(CoordinatorMessage::Answer(cut::Event::Died(self.slot.shard)));
+            }
         }
         if let Some(pair) = self.pair.take() {
             // Nobody waits: a thread inside the kernel ends when the kernel lets go.
@@ -277,7 +318,7 @@ impl<M: StateMachine> SupervisorState<M> {
         let now_ms = self.commons.clock.now_ms();
         let event = match recovered {
             Ok(replayed) => {
-                if self.remember_poison(&replayed.skipped).await {
+                if self.remember(&replayed.findings).await {
                     self.known_end = replayed.tail;
                     self.replayed = Some(replayed);
                     Event::Recovered(incarnation)
@@ -296,10 +337,9 @@ impl<M: StateMachine> SupervisorState<M> {
         self.feed(event).await;
     }
 
-    async fn remember_poison(&self, skipped: &[Position]) -> bool {
-        for position in skipped {
-            let edit = Edit::Skip { shard: self.slot.shard, position: *position };
-            if self.commons.keeper.edit(edit).await != EditOutcome::Committed {
+    async fn remember(&self, findings: &[Edit]) -> bool {
+        for edit in findings {
+            if self.commons.keeper.edit(edit.clone()).await != EditOutcome::Committed {
                 return false;
             }
         }
@@ -310,7 +350,8 @@ impl<M: StateMachine> SupervisorState<M> {
     fn begin_life(&mut self, incarnation: Incarnation) -> Option<Arc<Life<M>>> {
         let replayed = self.replayed.as_ref()?;
         let manifest = self.commons.keeper.manifest();
-        let mut life = next_life(&manifest, self.slot.shard, incarnation, replayed.end);
+        let begins = replayed.begins.clone();
+        let mut life = next_life(&manifest, self.slot.shard, incarnation, replayed.end, begins);
         life.restarted = true;
         let life = Arc::new(life);
         let end = Position { epoch: life.epoch, lsn: replayed.end };

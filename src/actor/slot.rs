@@ -3,16 +3,21 @@
 //! Callers, readers, the shard, its writer and its supervisor meet here: the lane, the published root, credits, and the
 //! present [`Life`]. A restart swaps the life; what waits in the lane stays.
 
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio::sync::Notify;
+use ractor::ActorRef;
+use tokio::sync::{Notify, oneshot};
 
 use super::credits::{Credits, Held};
 use super::overdue::Deadlines;
+use super::rewrite_coordinator::CoordinatorMessage;
+use super::shard::ShardMessage;
+use super::snapshotter::SnapshotMessage;
 use crate::error::{NotExecuted, SubmitError};
 use crate::machine::StateMachine;
-use crate::model::{Batch, Durability, Epoch, Incarnation, Lsn, Position, ShardId, Tail};
+use crate::model::{Batch, Durability, Epoch, Incarnation, Lsn, Manifest, Position, SegmentSeq, ShardId, SnapshotSeq, Tail};
 use crate::state::Root;
 use crate::storage::codec::Encoded;
 use crate::sync::Arc;
@@ -69,6 +74,8 @@ pub(crate) enum ToWriter<M: StateMachine> {
     Wanted { granted: u64 },
     /// Somebody waits for everything so far to be synced. One at a time, see [`Life::wants_sync`].
     Sync,
+    /// A cut lies here: told where the log has it, once everything in front of it is synced.
+    Boundary(oneshot::Sender<Option<Tail>>),
     /// Nothing follows.
     Finish,
 }
@@ -99,6 +106,8 @@ pub(crate) struct Life<M: StateMachine> {
     /// While one of these is rung, its message waits in `log`: nothing there piles up that has no credits.
     pub(crate) wants_room: Doorbell,
     pub(crate) wants_sync: Doorbell,
+    /// Where each file of the log begins: the end that it follows.
+    pub(crate) begins: Mutex<BTreeMap<SegmentSeq, Tail>>,
     /// Durable end of a file whose sync has failed or whose seal was sent, until an edit says where the log goes on.
     pub(crate) failed_tail: Mutex<Option<Tail>>,
 }
@@ -118,6 +127,39 @@ pub(crate) struct Slot<M: StateMachine> {
     gate: Mutex<Option<NotExecuted>>,
     /// Commands that were answered before they were durable, and lost.
     pub(crate) lost: Mutex<Vec<LostRange>>,
+    pub(crate) snapshots: Mutex<SnapshotsTaken>,
+    /// Whom to ask for one.
+    pub(crate) snapshotter: Mutex<Option<ActorRef<SnapshotMessage>>>,
+    /// The shard's actor of the present life, and who makes cuts.
+    pub(crate) actor: Mutex<Option<ActorRef<ShardMessage>>>,
+    pub(crate) coordinator: Mutex<Option<ActorRef<CoordinatorMessage<M>>>>,
+    /// The smallest snapshot number that this process has not used.
+    snapshot_numbers: Mutex<SnapshotSeq>,
+}
+
+/// What is known of a shard's snapshots, for statistics.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SnapshotsTaken {
+    pub(crate) running: bool,
+    pub(crate) taken: u64,
+    pub(crate) failed: u64,
+    pub(crate) last: Option<SnapshotStats>,
+}
+
+/// Numbers about one snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SnapshotStats {
+    /// It holds everything below.
+    pub end: Position,
+    /// Its length.
+    pub bytes: u64,
+    /// How many entries it has.
+    pub entries: u64,
+    /// How long its thread took, from the first entry to the last sync, pauses for the rate included.
+    pub duration: Duration,
+    /// The part of that which was spent in syncs.
+    pub syncing: Duration,
 }
 
 /// Commands that were answered `Accepted` or `Written` and are not in the log any more.
@@ -142,10 +184,20 @@ pub(crate) struct Counters {
     pub(crate) restarts: Counter,
     pub(crate) entries: Counter,
     pub(crate) memory_bytes: Counter,
+    /// Written by the running snapshot.
+    pub(crate) snapshot_bytes: Counter,
+    /// How long the lane was held for a cut.
+    pub(crate) last_hold_us: Counter,
+    pub(crate) longest_hold_us: Counter,
 }
 
 impl<M: StateMachine> Life<M> {
-    pub(crate) fn new(incarnation: Incarnation, expects: (Epoch, Incarnation), first: Lsn) -> Self {
+    pub(crate) fn new(
+        incarnation: Incarnation,
+        expects: (Epoch, Incarnation),
+        first: Lsn,
+        begins: BTreeMap<SegmentSeq, Tail>,
+    ) -> Self {
         Self {
             incarnation,
             epoch: expects.0.next(),
@@ -157,6 +209,7 @@ impl<M: StateMachine> Life<M> {
             log: Lane::new(),
             wants_room: Doorbell::new(),
             wants_sync: Doorbell::new(),
+            begins: Mutex::new(begins),
             failed_tail: Mutex::new(None),
         }
     }
@@ -214,6 +267,11 @@ impl<M: StateMachine> Slot<M> {
             life: ArcSwap::from_pointee(life),
             gate: Mutex::new(None),
             lost: Mutex::new(Vec::new()),
+            snapshots: Mutex::default(),
+            snapshotter: Mutex::new(None),
+            actor: Mutex::new(None),
+            coordinator: Mutex::new(None),
+            snapshot_numbers: Mutex::new(SnapshotSeq(1)),
         }
     }
 
@@ -240,6 +298,14 @@ impl<M: StateMachine> Slot<M> {
             tracing::error!(shard = self.shard.0, ?lost, "answered commands are lost");
             named.push(lost);
         }
+    }
+
+    /// A number that no snapshot has.
+    pub(crate) fn next_snapshot(&self, manifest: &Manifest) -> SnapshotSeq {
+        let mut next = self.snapshot_numbers.lock();
+        let number = manifest.shard(self.shard).map_or(*next, |record| record.next_snapshot.max(*next));
+        *next = number.next();
+        number
     }
 
     /// Refuses new commands from now on, unless it does already. What waits in the lane is left there.

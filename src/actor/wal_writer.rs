@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use ractor::thread_local::ThreadLocalActor;
 use ractor::{ActorProcessingErr, ActorRef};
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::clock::Clock;
@@ -73,6 +74,8 @@ pub(crate) struct WriterState<M: StateMachine> {
     queue: VecDeque<HandedBatch<M>>,
     /// Written, not yet complete.
     written: Vec<HandedBatch<M>>,
+    /// Cuts that lie in what was handed over, in order; mirrors the core's boundaries.
+    cuts: VecDeque<oneshot::Sender<Option<Tail>>>,
     /// The shard waits for more than this grant.
     wanted: Option<u64>,
     /// The deadline that a timer runs for.
@@ -125,6 +128,7 @@ impl<M: StateMachine> ThreadLocalActor for WalWriter<M> {
             files,
             queue: VecDeque::new(),
             written: Vec::new(),
+            cuts: VecDeque::new(),
             wanted: None,
             tick: None,
         })
@@ -188,6 +192,10 @@ impl<M: StateMachine> WriterState<M> {
                     self.life.wants_sync.clear();
                     self.core.on_sync_wanted();
                 }
+                ToWriter::Boundary(cut) => {
+                    self.core.on_boundary();
+                    self.cuts.push_back(cut);
+                }
                 ToWriter::Finish => self.core.on_finish(),
             }
         }
@@ -237,6 +245,9 @@ impl<M: StateMachine> WriterState<M> {
             Action::Open(segment, opening) => {
                 let opened = self.files.open(segment, opening);
                 self.slot.counters.syncs.add(1);
+                if opened.is_ok() {
+                    self.note_begin();
+                }
                 self.done(opened);
             }
             Action::Write { batches, durable_end } => {
@@ -270,12 +281,21 @@ impl<M: StateMachine> WriterState<M> {
                 self.done(rewritten);
             }
             Action::Complete(completion) => self.complete(completion),
+            Action::Boundary => self.tell_boundary(),
             Action::Begin(_) | Action::Move(_) | Action::Seal | Action::Close => {
                 self.commit(&action).await;
             }
             Action::Stop(why) => return self.stop(why),
         }
         Ok(())
+    }
+
+    /// Whoever wanted the boundary learns where in the log it lies. One that is gone needs no answer.
+    fn tell_boundary(&mut self) {
+        let tail = self.files.durable_tail().or(self.files.recovered_tail());
+        if let Some(cut) = self.cuts.pop_front() {
+            let _ = cut.send(tail);
+        }
     }
 
     /// Reports how an action on the file went.
@@ -286,6 +306,13 @@ impl<M: StateMachine> WriterState<M> {
         }
         self.core.on_done(result.is_ok());
         self.raise_durable();
+    }
+
+    /// The file that is written is part of the log: whoever drops old files has to know where it begins.
+    fn note_begin(&self) {
+        if let Some((segment, follows)) = self.files.active_begins() {
+            self.life.begins.lock().insert(segment, follows);
+        }
     }
 
     fn raise_durable(&mut self) {
@@ -321,6 +348,7 @@ impl<M: StateMachine> WriterState<M> {
         {
             self.slot.counters.moves.add(1);
             self.files.moved();
+            self.note_begin();
             *self.life.failed_tail.lock() = None;
         }
         self.core.on_edit(outcome);

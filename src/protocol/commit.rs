@@ -16,7 +16,8 @@
 //! - a failed sync is never tried again; after a failed write what went before it is synced, once, so that whatever
 //!   becomes of the move, nothing is given up that the disk has taken;
 //! - if that fails too, an edit seals the log at its durable end; until that is certain nobody is told "not executed";
-//! - nothing is written before the edit that begins the writer's life.
+//! - nothing is written before the edit that begins the writer's life;
+//! - no frame reaches over a boundary, and none behind it is written before everything in front of it is synced.
 
 mod action;
 mod decide;
@@ -47,6 +48,8 @@ enum Phase {
     Doing(Step),
     /// What was written can be completed.
     Completing,
+    /// The first boundary is reached.
+    AtBoundary,
     /// The file failed; a fresh one is needed.
     Failed,
     /// Stopping for this reason.
@@ -111,6 +114,8 @@ pub struct Commit {
     sync_due_ms: Option<u64>,
     /// Somebody waits for a sync of everything below.
     sync_wanted: Option<Lsn>,
+    /// A frame has to end at each of these, synced before the next one is written: a cut lies there.
+    boundaries: VecDeque<Lsn>,
     now_ms: u64,
 }
 
@@ -142,6 +147,7 @@ impl Commit {
             written_ms: 0,
             sync_due_ms: None,
             sync_wanted: None,
+            boundaries: VecDeque::new(),
             now_ms: 0,
         }
     }
@@ -232,6 +238,11 @@ impl Commit {
         self.sync_wanted = self.sync_wanted.max(Some(end));
     }
 
+    /// A cut lies behind what is queued and written so far.
+    pub fn on_boundary(&mut self) {
+        self.boundaries.push_back(self.queue.back().map_or(self.written, |batch| batch.end));
+    }
+
     /// Nothing more will be queued: finish what is there and stop.
     pub fn on_finish(&mut self) {
         self.finishing = true;
@@ -305,6 +316,11 @@ impl Commit {
             Phase::Completing => {
                 self.phase = Phase::Ready;
                 Some(Action::Complete(self.complete()))
+            }
+            Phase::AtBoundary => {
+                self.phase = Phase::Ready;
+                self.boundaries.pop_front();
+                Some(Action::Boundary)
             }
             Phase::Stopping(why) => {
                 self.phase = Phase::Stopped;

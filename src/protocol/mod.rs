@@ -8,6 +8,7 @@
 //! | [`commit`] | in which order a WAL writer writes, syncs, publishes and answers |
 //! | [`manifest`] | when an edit is in the manifest, and what its requester is told |
 //! | [`restart`] | when a shard's actors are revoked, recovered, begun anew or fenced |
+//! | [`snapshot`] | when a shard's snapshot is taken, adopted, given up |
 //! | [`shutdown`] | who is drained after whom, and when waiting ends |
 //!
 //! What two threads touch without a message in between (doorbell, claim, tenure, published root) is in
@@ -17,3 +18,4 @@ pub mod commit;
 pub mod manifest;
 pub mod restart;
 pub mod shutdown;
+pub mod snapshot;

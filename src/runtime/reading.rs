@@ -1,23 +1,14 @@
 //! Reading: views of published roots, and what became of a position.
 
-use std::pin::pin;
-use std::time::Duration;
-
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::{Outcome, Runtime};
-use crate::actor::slot::{Entity, Life, Slot};
-use crate::error::{DurableError, NotExecuted, ReadError};
+use crate::actor::progress::{self, Seen, ask, fresh, seen};
+use crate::error::DurableError;
 use crate::machine::StateMachine;
-use crate::model::{Manifest, Position, ShardId};
-use crate::state::{Root, View};
-use crate::sync::Arc;
+use crate::model::{Position, ShardId};
+use crate::state::View;
 use crate::sync::published::Positioned;
-
-/// Who waits for a root looks for himself now and then.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
-
-type Seen<M> = Result<Arc<Root<Entity<M>>>, ReadError>;
 
 impl<M: StateMachine> Runtime<M> {
     /// What is published now, in every shard. Never waits and never fails as a whole; it may not show the newest
@@ -122,7 +113,7 @@ impl<M: StateMachine> Runtime<M> {
         let Some(slot) = self.shared.slots.get(shard.0 as usize) else {
             return Outcome::Forgotten;
         };
-        outcome(&slot.life(), shard, position, &self.shared.keeper.manifest())
+        progress::outcome(slot, &self.shared.keeper, position)
     }
 
     /// Waits until a position is synced: for more than the policy gave. Under `Interval` and `Never` it has the log
@@ -140,91 +131,6 @@ impl<M: StateMachine> Runtime<M> {
     /// Nothing is undone.
     pub async fn durable(&self, shard: ShardId, position: Position) -> Result<(), DurableError> {
         let slot = self.shared.slots.get(shard.0 as usize).ok_or(DurableError::NoSuchShard)?;
-        loop {
-            let mut changed = pin!(slot.changed.notified());
-            changed.as_mut().enable();
-            match self.outcome(shard, position).await {
-                Outcome::Durable => return Ok(()),
-                Outcome::NotExecuted | Outcome::Forgotten => {
-                    return Err(DurableError::NotExecuted);
-                }
-                Outcome::Accepted | Outcome::Pending => {}
-            }
-            let life = Arc::clone(&slot.life());
-            if life.log.is_closed() && slot.lane.is_closed() {
-                return Err(DurableError::Stopped);
-            }
-            life.want_sync();
-            changed.await;
-        }
-    }
-}
-
-/// What a shard has published, if it was not refused.
-fn seen<M: StateMachine>(slot: &Slot<M>) -> Seen<M> {
-    if slot.refusal() == Some(NotExecuted::Refused) {
-        return Err(ReadError::Refused(slot.shard));
-    }
-    Ok(slot.published.latest())
-}
-
-/// Asks the shard for a newer root.
-fn ask<M: StateMachine>(slot: &Slot<M>) {
-    slot.published.ask();
-    // Behind a closed lane comes one last root, without being asked for.
-    let _ = slot.lane.ring();
-}
-
-/// Waits for a root that holds everything below `wanted`.
-async fn fresh<M: StateMachine>(slot: &Slot<M>, wanted: Position, deadline: Instant) -> Seen<M> {
-    let (mut asks, mut late) = (true, false);
-    loop {
-        let mut changed = pin!(slot.changed.notified());
-        changed.as_mut().enable();
-        let root = slot.published.latest();
-        if root.end() >= wanted {
-            return Ok(root);
-        }
-        let stale = ReadError::Stale { shard: slot.shard, published: root.end(), answered: wanted };
-        // In an orderly end the last root comes after the lane was closed.
-        if slot.lane.is_closed() && slot.life().log.is_closed() {
-            return Err(stale);
-        }
-        if late {
-            return Err(stale);
-        }
-        if asks {
-            ask(slot);
-        }
-        // Readers are woken from within the callers' runtime, which may be busy.
-        asks = timeout_at(deadline.min(Instant::now() + LOOK_AGAIN), changed).await.is_ok();
-        late = Instant::now() >= deadline;
-    }
-}
-
-fn outcome<M: StateMachine>(life: &Life<M>, shard: ShardId, position: Position, manifest: &Manifest) -> Outcome {
-    let record =
-        manifest.shard(shard).and_then(|shard| shard.epochs.iter().find(|record| record.epoch == position.epoch));
-    let Some(record) = record.filter(|record| record.first <= position.lsn) else {
-        return Outcome::Forgotten;
-    };
-    if manifest.shard(shard).is_some_and(|shard| shard.poison.contains(&position)) {
-        return Outcome::NotExecuted;
-    }
-    let ended = match record.end {
-        // The last epoch of an earlier run stays open in the manifest until this life's writer begins. What an open has
-        // read is on the disk, so every later open reads the same.
-        None if position.epoch < life.epoch && !life.restarted => Some(life.first),
-        // After a restart an old thread may still write behind that, until the edit that begins this life shuts it out.
-        None if position.epoch < life.epoch && position.lsn < life.first => Some(life.first),
-        None if position.epoch < life.epoch => return Outcome::Pending,
-        end => end,
-    };
-    match ended {
-        Some(end) if position.lsn < end => Outcome::Durable,
-        Some(_) => Outcome::NotExecuted,
-        None if position.lsn < life.tenure.durable() => Outcome::Durable,
-        None if position.lsn < life.tenure.answered() => Outcome::Accepted,
-        None => Outcome::Pending,
+        progress::durable(slot, &self.shared.keeper, position).await
     }
 }

@@ -3,7 +3,8 @@
 //! The manifest names the files and the beginnings of epochs; the headers say who follows whom. A file is part of the
 //! log if it is linked to what comes before it *and* the manifest explains it: a begin by the epoch table, a move by
 //! the move's edit, a roll because its predecessor goes on. What is left over is either a spare that was never adopted,
-//! which is ignored, or proof that the manifest has lost an edit, which is refused.
+//! which is ignored, or proof that the manifest has lost an edit, which is refused. A log whose oldest files were dropped
+//! begins with the file that follows the last of them.
 
 use std::io;
 use std::path::PathBuf;
@@ -33,7 +34,8 @@ pub struct Link {
     pub bytes: u64,
     /// Where it must end; `None` for the last of a log that was not closed, whose own frames decide.
     pub ends: Option<Tail>,
-    /// Everything below was durable, says the header of a file that was to follow and was never adopted.
+    /// Everything below was durable, says a snapshot, a version, or the header of a file that was to follow and was
+    /// never adopted. Only of the last file.
     pub vouched: Lsn,
 }
 
@@ -45,7 +47,7 @@ pub fn find(disk: &dyn Disk, layout: &Layout, manifest: &Manifest, shard: ShardI
     let Some(record) = manifest.shard(shard) else { return Ok(Vec::new()) };
     refuse_unknown_files(disk, layout, record, shard)?;
     let mut used: Vec<Link> = Vec::new();
-    let mut reaches = Lsn::FIRST;
+    let mut reaches = record.base.map_or(Lsn::FIRST, |base| base.end);
     for (segment, entry) in &record.segments {
         let link = read_header(disk, layout, manifest, shard, (*segment, entry), reaches)?;
         let follows = link.as_ref().map(|link| link.header.follows);
@@ -56,11 +58,12 @@ pub fn find(disk: &dyn Disk, layout: &Layout, manifest: &Manifest, shard: ShardI
     while let Some(at) = successor(record, chain.last(), &used) {
         let mut link = used.remove(at);
         link.ends = record.segments.get(&link.header.segment).and_then(|entry| entry.valid_to);
-        if let Some(last) = chain.last_mut() {
-            last.ends.get_or_insert(link.header.follows);
-            if last.ends != Some(link.header.follows) {
-                return Err(foreign(&link, "it follows another end than the log's"));
-            }
+        let ends = match chain.last_mut() {
+            Some(last) => Some(*last.ends.get_or_insert(link.header.follows)),
+            None => record.base,
+        };
+        if ends.is_some_and(|ends| ends != link.header.follows) {
+            return Err(foreign(&link, "it follows another end than the log's"));
         }
         chain.push(link);
     }
@@ -73,16 +76,25 @@ pub fn find(disk: &dyn Disk, layout: &Layout, manifest: &Manifest, shard: ShardI
     if let Some(last) = chain.last_mut() {
         let follow = used.iter().map(|left_over| left_over.header.follows);
         let ends = follow.filter(|follows| follows.segment == last.header.segment).map(|follows| follows.end);
-        last.vouched = ends.max().unwrap_or(Lsn::FIRST);
+        last.vouched = ends.max().unwrap_or(Lsn::FIRST).max(recorded(manifest, shard));
     }
     used.iter().try_for_each(|left_over| refuse_adopted(disk, record, &chain, left_over))?;
     check_complete(layout, record, shard, &chain)?;
     Ok(chain)
 }
 
+/// Snapshots and versions are recorded only when the log is synced up to them.
+fn recorded(manifest: &Manifest, shard: ShardId) -> Lsn {
+    let versions = manifest.versions.values().filter_map(|version| version.points.get(shard.0 as usize));
+    let snapshots = manifest.shard(shard).into_iter().flat_map(|record| record.snapshots.values());
+    let ends = versions.map(|point| point.end).chain(snapshots.map(|snapshot| snapshot.end));
+    ends.map(|end| end.lsn).max().unwrap_or(Lsn::FIRST)
+}
+
 /// The file that comes next: the newest one that is linked to the chain's end and explained by the manifest.
 fn successor(record: &ShardRecord, last: Option<&Link>, used: &[Link]) -> Option<usize> {
-    let follows = last.map_or(SegmentSeq(0), |link| link.header.segment);
+    let dropped = record.base.map_or(SegmentSeq(0), |base| base.segment);
+    let follows = last.map_or(dropped, |link| link.header.segment);
     let sealed = |link: &Link| record.segments.get(&link.header.segment).is_some_and(|entry| entry.valid_to.is_some());
     used.iter().rposition(|link| {
         let header = &link.header;

@@ -125,6 +125,9 @@ pub enum LogError {
         /// The newest format known here.
         supported: u32,
     },
+    /// There is no snapshot to begin with.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// A command cannot be decoded or applied. [`Poison::Skip`](crate::Poison::Skip) leaves such commands out.
     #[error("the command at {position} cannot be replayed: {reason}")]
     Poison {

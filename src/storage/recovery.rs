@@ -11,8 +11,11 @@
 //! The last file is synced and its cached pages dropped before it is read, so that what is accepted is on the disk and
 //! not only in memory that an earlier failed sync has left behind.
 //!
+//! With a snapshot, only what it does not hold is read: files in front of that are neither opened nor verified.
+//!
 //! Memory: one segment at a time.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use bytes::Bytes;
@@ -21,16 +24,18 @@ use super::chain::{self, Link};
 use super::disk::{Disk, DiskFile};
 use super::error::{DiskError, IoContext, LogError};
 use super::frame::{self, ALIGNMENT, FrameHeader, align};
-use super::layout::Layout;
+use super::layout::{Layout, parse_snapshot, parse_snapshot_temporary};
 use super::segment::HEADER_BYTES;
-use crate::model::{Batch, Epoch, Lsn, Manifest, ShardId, Tail};
+use crate::model::{Batch, Epoch, Lsn, Manifest, SegmentSeq, ShardId, Tail};
 
 /// What was read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// End of the log; none if no writer ever wrote a header.
     pub tail: Option<Tail>,
-    /// Commands in the log.
+    /// Where each file of the log begins: the end that it follows. None for the first of all.
+    pub begins: BTreeMap<SegmentSeq, Tail>,
+    /// Commands that were read.
     pub commands: u64,
     /// Bytes of frames, headers included.
     pub bytes: u64,
@@ -38,7 +43,16 @@ pub struct Recovered {
     pub torn_bytes: u64,
 }
 
-/// Reads a shard's log and hands every batch to `visit`, in order.
+/// What of a log is to be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Commands below are known: a snapshot holds them.
+    pub from: Lsn,
+    /// See [`recover`].
+    pub known_end: Option<Tail>,
+}
+
+/// Reads a shard's log and hands every batch with a command that is wanted to `visit`, in order.
 ///
 /// `known_end` is an end that this process has already chosen, because a sync of that file has failed or because what
 /// lies in front of it was published: unless an edit has moved the log on since, it ends exactly there again, whatever
@@ -51,25 +65,37 @@ pub fn recover(
     layout: &Layout,
     manifest: &Manifest,
     shard: ShardId,
-    known_end: Option<Tail>,
+    wanted: Wanted,
     visit: &mut dyn FnMut(Epoch, Batch) -> Result<(), LogError>,
 ) -> Result<Recovered, LogError> {
     let chain = chain::find(disk, layout, manifest, shard)?;
     let mut recovered = Recovered::default();
-    let mut next = Lsn::FIRST;
+    let mut next = chain.first().map_or(Lsn::FIRST, |link| link.header.follows.end);
+    if chain.is_empty() && wanted.from > next {
+        let path = layout.shard(shard);
+        return Err(LogError::Damaged { path, offset: 0, lsn: next, reason: "nothing is left of the log" });
+    }
     for (at, link) in chain.iter().enumerate() {
-        if link.header.follows.end != next {
+        let follows = link.header.follows;
+        if follows.end != next {
             return Err(LogError::Foreign { path: link.path.clone(), reason: "its first lsn is not the log's next" });
         }
+        if follows.segment > SegmentSeq(0) {
+            recovered.begins.insert(link.header.segment, follows);
+        }
+        if let Some(ends) = link.ends.filter(|ends| at + 1 < chain.len() && ends.end <= wanted.from) {
+            next = ends.end;
+            continue;
+        }
         let file = disk.open(&link.path).context("open", &link.path)?;
-        let ends = link.ends.or(known_end.filter(|tail| tail.segment == link.header.segment));
+        let ends = link.ends.or(wanted.known_end.filter(|tail| tail.segment == link.header.segment));
         // Never a file whose sync has failed: another one proves nothing.
         if at + 1 == chain.len() && ends.is_none() {
             file.sync().context("sync", &link.path)?;
         }
         file.drop_cache().context("drop the cache of", &link.path)?;
         let bytes = read(Ok(file), link)?;
-        let mut reader = Reader::new(link, bytes, next);
+        let mut reader = Reader::new(link, bytes, next, wanted.from);
         while ends.is_none_or(|tail| reader.offset < tail.offset) && reader.frame(visit)? {}
         match ends {
             Some(tail) => reader.must_end_at(tail)?,
@@ -90,14 +116,15 @@ struct Reader<'a> {
     bytes: Bytes,
     offset: u64,
     next: Lsn,
+    from: Lsn,
     hash: [u8; 32],
     commands: u64,
 }
 
 impl<'a> Reader<'a> {
-    fn new(link: &'a Link, bytes: Bytes, next: Lsn) -> Self {
+    fn new(link: &'a Link, bytes: Bytes, next: Lsn, from: Lsn) -> Self {
         let (offset, hash) = (HEADER_BYTES as u64, link.header_hash);
-        Self { link, bytes, offset, next, hash, commands: 0 }
+        Self { link, bytes, offset, next, from, hash, commands: 0 }
     }
 
     /// Reads the next chained frame; `false` if there is none.
@@ -116,12 +143,12 @@ impl<'a> Reader<'a> {
         let payload = self.bytes.slice_ref(payload);
         let batches =
             frame::decode_batches(&header, &payload).ok_or_else(|| self.damaged("a verified frame does not add up"))?;
-        for batch in batches {
+        for batch in batches.into_iter().filter(|batch| batch.end() > self.from) {
             visit(header.epoch, batch)?;
         }
         self.offset += header.bytes();
         (self.next, self.hash) = (header.end(), header.hash);
-        self.commands += u64::from(header.count);
+        self.commands += header.end().since(header.first.max(self.from));
         Ok(true)
     }
 
@@ -133,7 +160,7 @@ impl<'a> Reader<'a> {
     /// Torn or damaged? Returns how many bytes were torn.
     fn verdict(&self) -> Result<u64, LogError> {
         if self.link.vouched > self.next {
-            return Err(self.damaged("a file that was to follow says that this point was durable"));
+            return Err(self.damaged("a snapshot, a version or a file that was to follow says that it was durable"));
         }
         let start = self.offset as usize;
         let says_durable =
@@ -186,17 +213,25 @@ pub fn read(file: io::Result<Box<dyn DiskFile>>, link: &Link) -> Result<Bytes, L
     Ok(Bytes::from(bytes))
 }
 
-/// Removes files of a shard that are provably left-overs of its own: spares that were never registered, and files that
-/// an edit has dropped. Only for a shard whose log was read without an error. Returns how many.
+/// Removes files of a shard that are provably left-overs of its own: spares that were never registered, snapshots that
+/// were never adopted, and files that an edit has dropped. Only for a shard whose log was read without an error. Returns how many.
 ///
 /// # Errors
 /// A call failed; trying again is safe.
 pub fn sweep(disk: &dyn Disk, layout: &Layout, manifest: &Manifest, shard: ShardId) -> Result<usize, DiskError> {
     let Some(record) = manifest.shard(shard) else { return Ok(0) };
-    let orphans = chain::unknown_files(disk, layout, record, shard)?;
-    for segment in &orphans {
-        let path = layout.segment(shard, *segment);
-        disk.remove(&path).context("remove", &path)?;
+    let segments = chain::unknown_files(disk, layout, record, shard)?;
+    let segments = segments.into_iter().map(|segment| layout.segment(shard, segment));
+    let dir = layout.shard(shard);
+    let names = disk.list(&dir).context("list", &dir)?;
+    let unfinished = names.iter().filter_map(|name| parse_snapshot_temporary(name));
+    let unfinished = unfinished.map(|snapshot| layout.snapshot_temporary(shard, snapshot));
+    let snapshots = names.iter().filter_map(|name| parse_snapshot(name));
+    let snapshots = snapshots.filter(|snapshot| !record.snapshots.contains_key(snapshot));
+    let snapshots = snapshots.map(|snapshot| layout.snapshot(shard, snapshot));
+    let orphans: Vec<_> = segments.chain(unfinished).chain(snapshots).collect();
+    for path in &orphans {
+        disk.remove(path).context("remove", path)?;
     }
     Ok(orphans.len())
 }

@@ -150,6 +150,12 @@ impl OpenSegment {
         Tail { segment: self.header.segment, offset: self.offset, end: self.end, hash: self.hash }
     }
 
+    /// What it says about itself.
+    #[must_use]
+    pub fn header(&self) -> &SegmentHeader {
+        &self.header
+    }
+
     /// Bytes left for frames.
     #[must_use]
     pub fn room(&self) -> u64 {

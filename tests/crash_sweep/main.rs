@@ -63,6 +63,24 @@ fn an_orderly_shutdown() {
     Sweep::of(Workload::Shutdown).run();
 }
 
+/// Guards F6, F18, F23, F30, F38, F41: snapshots are written, adopted and old files dropped, with a fault at every call.
+#[test]
+fn snapshots_and_reclaim() {
+    Sweep::of(Workload::Snapshots).run();
+}
+
+/// Guards F16, F18, F41: a directory that is opened from a snapshot, and gets another one.
+#[test]
+fn opening_from_a_snapshot() {
+    Sweep::of(Workload::FromSnapshot).run();
+}
+
+/// Guards F12, F20: a snapshot that cannot be read is no reason to forget it.
+#[test]
+fn reads_of_a_snapshot() {
+    Sweep::of_reads(Workload::FromSnapshot, 1).run();
+}
+
 /// Guards F9, F33: a fault of one shard's files or of the manifest leaves both shards' promises true.
 #[test]
 fn two_shards() {

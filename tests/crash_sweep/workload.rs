@@ -20,6 +20,10 @@ pub enum Workload {
     Restart,
     Shutdown,
     TwoShards,
+    /// Snapshots between batches, so that old files are dropped.
+    Snapshots,
+    /// A directory that has snapshots, and is opened from one.
+    FromSnapshot,
 }
 
 /// Where a workload runs.
@@ -33,7 +37,7 @@ pub struct Stage {
 }
 
 impl Workload {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::FirstOpen,
         Self::Rolls,
         Self::Reopen,
@@ -42,6 +46,8 @@ impl Workload {
         Self::Restart,
         Self::Shutdown,
         Self::TwoShards,
+        Self::Snapshots,
+        Self::FromSnapshot,
     ];
 
     pub fn shards(self) -> u32 {
@@ -60,6 +66,12 @@ impl Workload {
         }
         let runtime = stage.open().await.unwrap();
         stage.batch(&runtime, 2, 0).await;
+        if self == Self::FromSnapshot {
+            runtime.snapshot().await.unwrap();
+            stage.batch(&runtime, 4, 300).await;
+            runtime.snapshot().await.unwrap();
+            stage.batch(&runtime, 4, 300).await;
+        }
         runtime.shutdown().await.unwrap();
         if self == Self::Recover {
             stage.life_that_ends_in_a_power_cut().await;
@@ -102,6 +114,17 @@ impl Workload {
                 }
                 return None;
             }
+            Self::Snapshots => {
+                for _ in 0..3 {
+                    stage.batch(&runtime, 4, 300).await;
+                    stage.snapshot(&runtime).await;
+                }
+                stage.batch(&runtime, 2, 0).await;
+            }
+            Self::FromSnapshot => {
+                stage.batch(&runtime, 2, 0).await;
+                stage.snapshot(&runtime).await;
+            }
             Self::TwoShards => {
                 stage.batch(&runtime, 8, 50).await;
                 stage.batch(&runtime, 8, 50).await;
@@ -117,6 +140,8 @@ impl Workload {
         match self {
             Self::Move => assert_eq!(shard.unwrap().moves, 1),
             Self::Restart => assert_eq!(shard.unwrap().restarts, 1),
+            Self::Snapshots => assert_eq!(shard.unwrap().snapshots, 3),
+            Self::FromSnapshot => assert!(runtime.unwrap().recovery().shards[0].snapshot.is_some()),
             _ => {}
         }
     }
@@ -186,6 +211,12 @@ impl Stage {
         let files = self.disk.files();
         let logs = files.keys().filter(|path| path.extension().is_some_and(|extension| extension == "seg"));
         assert!(logs.count() > 3, "nothing has rolled");
+    }
+
+    /// A snapshot, which a fault may forbid.
+    async fn snapshot(&self, runtime: &Runtime<Ledger>) {
+        // What hangs is given up by its deadline; nobody waits for that here.
+        let _ = tokio::time::timeout(Duration::from_millis(300), runtime.snapshot()).await;
     }
 
     /// An orderly end makes everything durable, whatever the policy.

@@ -16,13 +16,14 @@ use crate::actor::opening::Opened;
 use crate::actor::overdue::{self, Deadlines, Watched};
 use crate::actor::reaper;
 use crate::actor::replay::Replayed;
+use crate::actor::rewrite_coordinator::{CoordinatorArguments, CoordinatorMessage, RewriteCoordinator};
 use crate::actor::shard_supervisor::{Commons, ShardSupervisor, SupervisorArguments, SupervisorMessage, next_life};
 use crate::actor::slot::{Entity, Slot};
 use crate::actor::thread;
 use crate::config::Options;
 use crate::error::{NotExecuted, OpenError};
 use crate::machine::StateMachine;
-use crate::model::{Edit, EditOutcome, Incarnation, Lsn, Position, ShardId, ShardRecord, Time};
+use crate::model::{EditOutcome, Incarnation, Lsn, Position, ShardId, ShardRecord, Time};
 use crate::protocol::shutdown::{Event, Shutdown};
 use crate::runtime::Shared;
 use crate::runtime::decodes::Decodes;
@@ -48,7 +49,7 @@ impl<M: StateMachine> Starting<M> {
         let Opened { layout, lock, manifest, hasher, shards, report } = opened;
         let watch = overdue::start(&name).map_err(no_thread)?;
         let (keeper, keeper_actor) = self.start_keeper(&name, &layout, &lock, manifest).await?;
-        remember_poison(&keeper, &shards).await?;
+        remember(&keeper, &shards).await?;
         let commons = Arc::new(Commons {
             reaper: reaper::start(&name),
             name,
@@ -75,7 +76,12 @@ impl<M: StateMachine> Starting<M> {
             report,
             root: self.myself.clone(),
         });
+        let life = Incarnation(1);
+        let coordinator = start_coordinator(&commons, shared.slots.clone(), &self.myself, life).await?;
         let mut state = RootState {
+            commons: Arc::clone(&commons),
+            coordinator,
+            life,
             core: Shutdown::new(hasher.shards()),
             shared: Arc::clone(&shared),
             keeper: keeper_actor,
@@ -139,7 +145,8 @@ impl<M: StateMachine> Starting<M> {
             |replayed| (replayed.map.clone(), replayed.end, replayed.time),
         );
         let manifest = commons.keeper.manifest();
-        let mut life = next_life(&manifest, shard, Incarnation(0), first);
+        let begins = replayed.map(|replayed| replayed.begins.clone()).unwrap_or_default();
+        let mut life = next_life(&manifest, shard, Incarnation(0), first, begins);
         if replayed.is_none() {
             // A refused shard begins no timeline, and what became of the last one is not known.
             life.epoch = manifest.shard(shard).map_or(life.epoch, ShardRecord::epoch);
@@ -152,18 +159,29 @@ impl<M: StateMachine> Starting<M> {
     }
 }
 
-/// Poison that was found now is left out of every later replay too, before anybody sees this one's result.
-async fn remember_poison<E>(keeper: &Keeper, shards: &[Option<Replayed<E>>]) -> Result<(), ActorProcessingErr> {
-    for (shard, replayed) in (0..).map(ShardId).zip(shards) {
-        for position in replayed.iter().flat_map(|replayed| &replayed.skipped) {
-            let edit = Edit::Skip { shard, position: *position };
-            if keeper.edit(edit).await != EditOutcome::Committed {
-                let reason = "the manifest could not remember skipped commands".to_owned();
-                return Err(Box::new(OpenError::Actor { reason }));
-            }
+/// What was found now holds for every later opening too, before anybody sees this one's result: poison is left out,
+/// damaged snapshots are not relied on.
+async fn remember<E>(keeper: &Keeper, shards: &[Option<Replayed<E>>]) -> Result<(), ActorProcessingErr> {
+    for edit in shards.iter().flatten().flat_map(|replayed| &replayed.findings) {
+        if keeper.edit(edit.clone()).await != EditOutcome::Committed {
+            let reason = "the manifest could not remember what was found".to_owned();
+            return Err(Box::new(OpenError::Actor { reason }));
         }
     }
     Ok(())
+}
+
+pub(super) async fn start_coordinator<M: StateMachine>(
+    commons: &Arc<Commons<M>>,
+    slots: Vec<Arc<Slot<M>>>,
+    root: &ActorRef<RootMessage<M>>,
+    life: Incarnation,
+) -> Result<ActorRef<CoordinatorMessage<M>>, ActorProcessingErr> {
+    let name = format!("{}/rewrite_coordinator.{}", commons.name, life.0);
+    let arguments = CoordinatorArguments { commons: Arc::clone(commons), slots, life };
+    let parent = root.get_cell();
+    let started = Actor::spawn_linked(Some(name), RewriteCoordinator::default(), arguments, parent).await;
+    Ok(started.map_err(failed_to_start)?.0)
 }
 
 async fn start_shard<M: StateMachine>(

@@ -76,6 +76,12 @@ impl Files {
         self.durable
     }
 
+    /// The file that is written, and the end that it follows, if it follows any.
+    pub(super) fn active_begins(&self) -> Option<(SegmentSeq, Tail)> {
+        let header = self.active.as_ref()?.header();
+        (header.follows.segment > SegmentSeq(0)).then_some((header.segment, header.follows))
+    }
+
     pub(super) fn last_frame_bytes(&self) -> u64 {
         self.kept.last().map_or(0, |frame| frame.bytes().len() as u64)
     }

@@ -113,6 +113,8 @@ pub enum Action {
     Sync,
     /// Publish, raise the watermark, answer.
     Complete(Completion),
+    /// Tell whoever wanted the first boundary: everything below it is synced, and the log has a frame that ends there.
+    Boundary,
     /// Write all kept frames again, to the file just opened, and sync it.
     Rewrite {
         /// For the frames' headers.

@@ -11,6 +11,11 @@ impl Commit {
         if self.sync_due_ms.is_some_and(|due| due <= self.now_ms || self.kept >= SYNC_BYTES) {
             return Some(Phase::Next(Step::Sync));
         }
+        // Before anything behind it is written, so that the log's synced end lies there.
+        if self.boundaries.front() == Some(&self.written) {
+            let synced = self.durable == self.written;
+            return Some(if synced { Phase::AtBoundary } else { Phase::Next(Step::Sync) });
+        }
         self.sync_wanted.take_if(|end| *end <= self.durable);
         // In front of what was queued since, of which there may always be more.
         if self.sync_wanted.is_some_and(|end| end <= self.written) {
@@ -55,7 +60,8 @@ impl Commit {
         for batch in &self.queue {
             let larger = payload + batch.bytes;
             let fits = self.frame_bytes(larger) <= self.room;
-            if !fits || (batches > 0 && larger > self.limits.frame_payload_max) {
+            let beyond = self.boundaries.front().is_some_and(|boundary| batch.end > *boundary);
+            if !fits || beyond || (batches > 0 && larger > self.limits.frame_payload_max) {
                 break;
             }
             (batches, payload) = (batches + 1, larger);

@@ -29,6 +29,7 @@ fn plan(policy: SyncPolicy, batches: &[u64]) -> Plan {
         bad_edits: 0,
         missing_spares: 0,
         sync_wishes: 0,
+        cuts: 0,
         revokes: 0,
         hurries: 0,
     }
@@ -45,6 +46,13 @@ fn explore_all(name: &str, plan_of: impl Fn(SyncPolicy) -> Plan) {
 fn everything_is_complete_in_the_end() {
     explore_all("no failures", |policy| Plan { missing_spares: 1, sync_wishes: 1, ..plan(policy, &[2, 1, 0, 2]) });
     explore_all("time passes early", |policy| Plan { hurries: 2, ..plan(policy, &[2, 1, 2]) });
+}
+
+/// Guards F38: whatever comes in between, the log's synced end lies at a cut when its coordinator is told.
+#[test]
+fn cuts_lie_between_frames() {
+    explore_all("cuts", |policy| Plan { cuts: 2, ..plan(policy, &[2, 1, 1]) });
+    explore_all("cut and failure", |policy| Plan { cuts: 1, failures: 1, ..plan(policy, &[1, 1, 1]) });
 }
 
 /// Guards F1, F4, F11: after a failed write or sync the frames move, once, to a fresh file.
@@ -82,6 +90,7 @@ fn long_lives() {
             bad_edits: 1,
             missing_spares: 8,
             sync_wishes: 5,
+            cuts: 5,
             hurries: 20,
             ..plan(policy, &batches)
         };

@@ -32,6 +32,7 @@ pub struct Plan {
     pub bad_edits: u32,
     pub missing_spares: u32,
     pub sync_wishes: u32,
+    pub cuts: u32,
     pub revokes: u32,
     /// How often time may pass while there is something else to do.
     pub hurries: u32,
@@ -55,6 +56,7 @@ pub(super) enum ToWriter {
     Batch(Handed),
     Wanted,
     Sync,
+    Boundary,
     Finish,
 }
 
@@ -86,6 +88,8 @@ pub struct Writer {
     pub(super) failed_ever: bool,
     /// Somebody waits for everything below to be synced.
     pub(super) synced_to: Lsn,
+    /// Where cuts lie that nobody has been told of.
+    pub(super) boundaries: VecDeque<Lsn>,
     pub(super) stopped: Option<Stop>,
 }
 
@@ -113,6 +117,7 @@ impl Writer {
             revoked: false,
             failed_ever: false,
             synced_to: end,
+            boundaries: VecDeque::new(),
             stopped: None,
         }
     }
@@ -139,6 +144,7 @@ impl Writer {
                 }
                 ToWriter::Wanted => self.core.on_wanted(),
                 ToWriter::Sync => self.core.on_sync_wanted(),
+                ToWriter::Boundary => self.core.on_boundary(),
                 ToWriter::Finish => self.core.on_finish(),
             }
         }
@@ -165,6 +171,12 @@ impl Writer {
                 return;
             }
             Action::Complete(completion) => return self.complete(&completion),
+            Action::Boundary => {
+                let boundary = self.boundaries.pop_front();
+                assert_eq!(boundary, Some(self.files.written()), "a frame ends at the boundary");
+                assert_eq!(boundary, Some(self.files.durable()), "everything below it is synced");
+                return;
+            }
             Action::Stop(why) => return self.stop(why),
             Action::Write { batches, durable_end } => {
                 assert!(durable_end <= self.files.durable(), "a frame claims too much");
@@ -174,6 +186,8 @@ impl Writer {
                 assert!(single || payload <= LIMITS.frame_payload_max, "a frame is too long");
                 let end = frame.last().map_or(self.files.written(), |batch| batch.end);
                 let is_note = frame.is_empty();
+                let boundary = self.boundaries.front();
+                assert!(boundary.is_none_or(|boundary| end <= *boundary), "a frame reaches over a boundary");
                 Doing::Write { end, bytes: LIMITS.frame_bytes(payload), is_note }
             }
             Action::Open(segment, opening) => Doing::Open(segment, opening),

@@ -14,6 +14,8 @@ pub enum Step {
     Want,
     /// Somebody waits for a sync.
     WantSync,
+    /// A cut lies behind everything that was handed over.
+    Cut,
     Finish,
     /// The shell goes once around its loop.
     Turn,
@@ -74,6 +76,11 @@ impl Writer {
                 self.plan.sync_wishes -= 1;
                 self.synced_to = self.next;
                 self.lane.push_back(ToWriter::Sync);
+            }
+            Step::Cut => {
+                self.plan.cuts -= 1;
+                self.boundaries.push_back(self.next);
+                self.lane.push_back(ToWriter::Boundary);
             }
             Step::Finish => {
                 self.finishing = true;
@@ -144,6 +151,7 @@ impl Writer {
         assert!(lucky.plan.batches.is_empty(), "the shard waits for room for ever");
         assert!(lucky.queue.is_empty() && lucky.lane.is_empty(), "batches wait for ever");
         assert_eq!(lucky.completed, lucky.next, "callers wait for ever");
+        assert!(lucky.boundaries.is_empty(), "a cut waits for ever");
         assert!(lucky.files.durable() >= lucky.synced_to, "what is waited for is never synced");
         if self.plan.policy != SyncPolicy::Never {
             assert_eq!(lucky.files.durable(), lucky.next, "never synced");
@@ -188,6 +196,9 @@ impl Model for Writer {
         }
         if self.plan.sync_wishes > 0 && !self.finishing {
             steps.push(Step::WantSync);
+        }
+        if self.plan.cuts > 0 && !self.finishing {
+            steps.push(Step::Cut);
         }
         if self.plan.revokes > 0 && !self.revoked {
             steps.push(Step::Revoke);

@@ -1,0 +1,84 @@
+//! A shard's state from the newest snapshot that verifies.
+//!
+//! Only a damaged one may be passed over, for an older one or, as long as the log has its beginning, for none. What
+//! this code cannot read, or the disk does not give, is refused.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc as StdArc;
+
+use super::{Replay, entity_bytes};
+use crate::machine::StateMachine;
+use crate::model::{Position, SnapshotRecord, SnapshotSeq, Time};
+use crate::state::KeyHasher;
+use crate::state::map::{Entry, Key, Map};
+use crate::storage::codec;
+use crate::storage::error::{LogError, SnapshotError};
+use crate::storage::snapshot::{self, Expected};
+use crate::sync::Arc;
+
+/// See the module.
+pub(super) struct Loaded<E> {
+    pub(super) map: Map<E>,
+    /// What the snapshot holds; none: there was none to be used.
+    pub(super) end: Option<Position>,
+    pub(super) time: Time,
+    pub(super) entries: u64,
+    /// The ones that were passed over.
+    pub(super) damaged: Vec<(SnapshotSeq, Arc<SnapshotError>)>,
+}
+
+impl<M: StateMachine> Replay<'_, M> {
+    /// Loads the newest snapshot that verifies.
+    pub(super) fn load(&self) -> Result<Loaded<M::Entity>, LogError> {
+        let record = self.manifest.shard(self.shard);
+        let snapshots = record.map(|record| record.snapshots_oldest_first()).unwrap_or_default();
+        let mut damaged = Vec::new();
+        for (number, snapshot) in snapshots.into_iter().rev() {
+            match self.load_one(number, snapshot) {
+                Ok((map, time)) => {
+                    let (end, entries) = (Some(snapshot.end), snapshot.entries);
+                    return Ok(Loaded { map, end, time, entries, damaged });
+                }
+                Err(error) if error.is_damage() => {
+                    tracing::error!(shard = self.shard.0, %number, %error, "a snapshot is damaged");
+                    damaged.push((number, Arc::new(error)));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // Without a snapshot everything has to be in the log.
+        if record.is_some_and(|record| record.base.is_some()) {
+            let newest = damaged.into_iter().next();
+            let error = newest.and_then(|(_, error)| StdArc::try_unwrap(error).ok());
+            let path = self.layout.shard(self.shard);
+            return Err(error.unwrap_or(SnapshotError::Missing { path }).into());
+        }
+        Ok(Loaded { map: Map::new(), end: None, time: Time(0), entries: 0, damaged })
+    }
+
+    fn load_one(
+        &self,
+        number: SnapshotSeq,
+        record: &SnapshotRecord,
+    ) -> Result<(Map<M::Entity>, Time), SnapshotError> {
+        let hasher = KeyHasher::new(&self.manifest.routing, self.manifest.shards.len() as u32);
+        let expected = Expected::recorded(self.manifest.directory, self.shard, number, record);
+        let path = self.layout.snapshot(self.shard, number);
+        let mut map = Map::new();
+        let summary = snapshot::read(self.disk, &path, &expected, &mut |schema, key, value| {
+            // The application's code: what panics in there is an entity that cannot be read.
+            let entity = catch_unwind(AssertUnwindSafe(|| {
+                let entity = if schema == M::SCHEMA {
+                    codec::decode(value)
+                } else {
+                    self.machine.upcast_entity(schema, value)
+                };
+                entity.map(|entity| (entity_bytes(self.machine, &entity), entity))
+            }));
+            let (bytes, entity) = entity.unwrap_or_else(|_| Err(codec::CodecError::new("a panic")))?;
+            map.insert(StdArc::new(Entry::new(hasher.hash(key), Key::from_slice(key), entity, bytes)));
+            Ok(())
+        })?;
+        Ok((map, summary.header.time))
+    }
+}

@@ -1,0 +1,206 @@
+//! The rewrite coordinator's shell: makes versions, one at a time, and retires old ones.
+//!
+//! It feeds [`protocol::cut`](crate::protocol::cut) and carries out what that says. Shards answer it by messages; what
+//! waits for a disk runs in tasks. It dies with the runtime.
+
+mod effects;
+mod retention;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tokio::sync::oneshot;
+
+use super::clock::Clock;
+use super::shard_supervisor::Commons;
+use super::slot::{Entity, Slot};
+use super::snapshotter::worker::Cancel;
+use crate::error::VersionError;
+use crate::machine::StateMachine;
+use crate::model::{Incarnation, ShardId, Tail, VersionId};
+use crate::protocol::cut::{Cuts, Effect, Event, Failed, Kind};
+use crate::protocol::hold::CutId;
+use crate::state::Root;
+use crate::sync::Arc;
+use crate::sync::published::Positioned;
+use retention::Growth;
+
+/// How often it is looked whether a rewrite is due, or a version too old.
+const LOOK: Duration = Duration::from_secs(1);
+
+type Reply = RpcReplyPort<Result<VersionId, VersionError>>;
+
+/// What the coordinator is told.
+pub(crate) enum CoordinatorMessage<M: StateMachine> {
+    /// Make a version.
+    Make(Kind, Reply),
+    /// A shard holds, here is what it holds.
+    Held(Held<M>),
+    /// Somebody answers.
+    Answer(Event),
+    /// Give a version up.
+    Retire(VersionId, RpcReplyPort<Result<(), VersionError>>),
+    /// Is a rewrite due, or a version too old?
+    Look,
+}
+
+/// A shard that holds its lane.
+pub(crate) struct Held<M: StateMachine> {
+    pub(crate) cut: CutId,
+    pub(crate) shard: ShardId,
+    /// Its state at the cut.
+    pub(crate) root: Arc<Root<Entity<M>>>,
+    /// Told where the log has the cut, once everything in front of it is synced.
+    pub(crate) told: oneshot::Receiver<Option<Tail>>,
+}
+
+/// What a coordinator starts with.
+pub(crate) struct CoordinatorArguments<M: StateMachine> {
+    pub(crate) commons: Arc<Commons<M>>,
+    pub(crate) slots: Vec<Arc<Slot<M>>>,
+    /// Goes up with every coordinator of a runtime.
+    pub(crate) life: Incarnation,
+}
+
+pub(crate) struct CoordinatorState<M: StateMachine> {
+    commons: Arc<Commons<M>>,
+    slots: Vec<Arc<Slot<M>>>,
+    myself: ActorRef<CoordinatorMessage<M>>,
+    core: Cuts,
+    /// The present request: what is wanted, and who is told. Nobody is, if it has begun by itself.
+    making: Option<(Kind, Option<Reply>)>,
+    /// States at the cut, until they are written.
+    roots: BTreeMap<ShardId, Arc<Root<Entity<M>>>>,
+    writing: BTreeMap<(CutId, ShardId), Arc<Cancel>>,
+    growth: Growth,
+}
+
+/// See the module.
+pub(crate) struct RewriteCoordinator<M>(std::marker::PhantomData<fn() -> M>);
+
+impl<M> Default for RewriteCoordinator<M> {
+    fn default() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+impl<M: StateMachine> Actor for RewriteCoordinator<M> {
+    type Msg = CoordinatorMessage<M>;
+    type State = CoordinatorState<M>;
+    type Arguments = CoordinatorArguments<M>;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<CoordinatorMessage<M>>,
+        arguments: CoordinatorArguments<M>,
+    ) -> Result<CoordinatorState<M>, ActorProcessingErr> {
+        let CoordinatorArguments { commons, slots, life } = arguments;
+        for slot in &slots {
+            *slot.coordinator.lock() = Some(myself.clone());
+        }
+        let limits = commons.options.versions.limits();
+        let core = Cuts::new(limits, slots.len() as u32, CutId::first_of(life));
+        myself.send_interval(LOOK, || CoordinatorMessage::Look);
+        let growth = Growth::new(&slots);
+        let (making, roots, writing) = (None, BTreeMap::new(), BTreeMap::new());
+        Ok(CoordinatorState { commons, slots, myself, core, making, roots, writing, growth })
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<CoordinatorMessage<M>>,
+        message: CoordinatorMessage<M>,
+        state: &mut CoordinatorState<M>,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            CoordinatorMessage::Make(kind, reply) => state.make(kind, Some(reply)),
+            CoordinatorMessage::Held(held) => state.held(held),
+            CoordinatorMessage::Answer(event) => state.feed(event),
+            CoordinatorMessage::Retire(version, reply) => state.retire(version, reply),
+            CoordinatorMessage::Look => state.look(),
+        }
+        Ok(())
+    }
+}
+
+impl<M: StateMachine> CoordinatorState<M> {
+    fn make(&mut self, kind: Kind, reply: Option<Reply>) {
+        if self.core.is_busy() {
+            if let Some(reply) = reply {
+                let _ = reply.send(Err(VersionError::Busy));
+            }
+            return;
+        }
+        self.making = Some((kind, reply));
+        let (version, time) = (self.commons.keeper.manifest().next_version, Clock::wall());
+        self.feed(Event::Requested { kind, version, time });
+    }
+
+    fn held(&mut self, held: Held<M>) {
+        let Held { cut, shard, root, told } = held;
+        let end = root.end();
+        if self.making.as_ref().is_some_and(|(kind, _)| *kind == Kind::Rewrite) {
+            self.roots.insert(shard, root);
+        }
+        self.wait_for_point(cut, shard, end, told);
+        self.feed(Event::Held { cut, shard, end });
+    }
+
+    fn feed(&mut self, event: Event) {
+        let mut effects = Vec::new();
+        self.core.on_event(event, &mut effects);
+        for effect in effects {
+            self.carry_out(effect);
+        }
+    }
+
+    fn slot(&self, shard: ShardId) -> Option<Arc<Slot<M>>> {
+        self.slots.get(shard.0 as usize).cloned()
+    }
+
+    /// Reports from a task.
+    fn later(&self, event: impl Future<Output = Event> + Send + 'static) {
+        let myself = self.myself.clone();
+        tokio::spawn(async move {
+            let event = event.await;
+            let _ = myself.cast(CoordinatorMessage::Answer(event));
+        });
+    }
+
+    fn done(&mut self, result: Result<VersionId, Failed>) {
+        self.roots.clear();
+        let Some((kind, reply)) = self.making.take() else { return };
+        match result {
+            Ok(version) => tracing::info!(%version, ?kind, "version made"),
+            Err(why) => tracing::warn!(?kind, ?why, "no version"),
+        }
+        if result.is_ok() {
+            if kind == Kind::Rewrite {
+                self.growth.rewritten(&self.slots, &self.commons.keeper.manifest());
+            }
+            return self.retain(result, reply);
+        }
+        if let Some(reply) = reply {
+            let _ = reply.send(result.map_err(error));
+        }
+    }
+}
+
+impl<M: StateMachine> Drop for CoordinatorState<M> {
+    /// However it ends, its threads do not go on for long.
+    fn drop(&mut self) {
+        self.writing.values().for_each(|cancel| cancel.cancel());
+    }
+}
+
+fn error(why: Failed) -> VersionError {
+    match why {
+        Failed::Shard(shard) => VersionError::Shard(shard),
+        Failed::Lapsed(shard) => VersionError::Lapsed(shard),
+        Failed::Deadline => VersionError::Deadline,
+        Failed::Declined(_) | Failed::NotCommitted => VersionError::NotCommitted,
+        Failed::Indeterminate => VersionError::Indeterminate,
+        Failed::Cancelled => VersionError::Cancelled,
+    }
+}

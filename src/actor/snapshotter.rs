@@ -1,0 +1,253 @@
+//! The snapshotter's shell: takes snapshots of one shard, when they are due or asked for.
+//!
+//! It feeds [`protocol::snapshot`](crate::protocol::snapshot) and carries out what that says. What takes long runs in
+//! tasks, and the writing on a [thread](worker) of its own; the shard takes no part in it. It dies and is replaced
+//! alone.
+
+mod job;
+pub(crate) mod prune;
+pub(crate) mod worker;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub(crate) use job::recorded_end;
+use job::{Finished, TakeJob};
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+
+use super::shard_supervisor::Commons;
+use super::slot::Slot;
+use crate::error::{NoSnapshot, SnapshotFailed};
+use crate::machine::StateMachine;
+use crate::model::{Edit, EditOutcome, Lsn, Manifest, ShardId};
+use crate::protocol::snapshot::{Effect, Event, Failure, Job, Progress, Snapshots, Taken, Token};
+use crate::sync::Arc;
+use worker::Cancel;
+
+/// How often the shard is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What a snapshotter is told.
+pub(crate) enum SnapshotMessage {
+    /// Is one due, or too late?
+    Look,
+    /// Take one now.
+    Take(RpcReplyPort<Result<(), SnapshotFailed>>),
+    /// A job is over.
+    Ended(Job, Result<Option<Finished>, Failure>),
+    /// The edit that adopts a job's file has ended so.
+    Adopted(Job, EditOutcome),
+    /// End what is running.
+    Cancel,
+}
+
+/// What a snapshotter starts with.
+pub(crate) struct SnapshotterArguments<M: StateMachine> {
+    pub(crate) commons: Arc<Commons<M>>,
+    pub(crate) slot: Arc<Slot<M>>,
+    /// Bytes of log that the last recovery has read.
+    pub(crate) log_bytes: u64,
+}
+
+pub(crate) struct SnapshotterState<M: StateMachine> {
+    commons: Arc<Commons<M>>,
+    slot: Arc<Slot<M>>,
+    myself: ActorRef<SnapshotMessage>,
+    core: Snapshots,
+    /// Bytes of log from before this opening.
+    log_bytes: u64,
+    running: BTreeMap<Job, Arc<Cancel>>,
+    finished: BTreeMap<Job, Finished>,
+    asked: BTreeMap<Token, RpcReplyPort<Result<(), SnapshotFailed>>>,
+    next_token: Token,
+}
+
+/// See the module.
+pub(crate) struct Snapshotter<M>(std::marker::PhantomData<fn() -> M>);
+
+impl<M> Default for Snapshotter<M> {
+    fn default() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+impl<M: StateMachine> Actor for Snapshotter<M> {
+    type Msg = SnapshotMessage;
+    type State = SnapshotterState<M>;
+    type Arguments = SnapshotterArguments<M>;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<SnapshotMessage>,
+        arguments: SnapshotterArguments<M>,
+    ) -> Result<SnapshotterState<M>, ActorProcessingErr> {
+        let SnapshotterArguments { commons, slot, log_bytes } = arguments;
+        let nothing = Taken { at: Progress { end: Lsn::FIRST, log_bytes: 0 }, bytes: 0 };
+        let last = newest(&commons.keeper.manifest(), slot.shard, 0).unwrap_or(nothing);
+        let core = Snapshots::new(commons.options.snapshots.plan(), last, commons.clock.now_ms());
+        myself.send_interval(LOOK, || SnapshotMessage::Look);
+        *slot.snapshotter.lock() = Some(myself.clone());
+        Ok(SnapshotterState {
+            commons,
+            slot,
+            myself,
+            core,
+            log_bytes,
+            running: BTreeMap::new(),
+            finished: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            next_token: 0,
+        })
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<SnapshotMessage>,
+        message: SnapshotMessage,
+        state: &mut SnapshotterState<M>,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            SnapshotMessage::Look => {
+                let progress = state.progress();
+                if let Some(taken) = newest(&state.commons.keeper.manifest(), state.slot.shard, progress.log_bytes) {
+                    state.feed(Event::Found(taken));
+                }
+                state.feed(Event::Looked(progress));
+            }
+            SnapshotMessage::Take(reply) => {
+                state.next_token += 1;
+                state.asked.insert(state.next_token, reply);
+                state.feed(Event::Requested(state.next_token));
+            }
+            SnapshotMessage::Ended(job, ended) => state.ended(job, ended),
+            SnapshotMessage::Adopted(job, outcome) => {
+                state.feed(Event::Adopted(job, outcome));
+                state.adopted(job, outcome);
+            }
+            SnapshotMessage::Cancel => state.feed(Event::Cancel(Failure::Cancelled)),
+        }
+        Ok(())
+    }
+}
+
+impl<M: StateMachine> Drop for SnapshotterState<M> {
+    /// However it ends, its threads do not go on for long.
+    fn drop(&mut self) {
+        self.running.values().for_each(|cancel| cancel.cancel());
+    }
+}
+
+impl<M: StateMachine> SnapshotterState<M> {
+    fn progress(&self) -> Progress {
+        let log_bytes = self.log_bytes + self.slot.counters.wal_bytes.get();
+        Progress { end: self.slot.life().answered().lsn, log_bytes }
+    }
+
+    fn ended(&mut self, job: Job, ended: Result<Option<Finished>, Failure>) {
+        self.running.remove(&job);
+        let event = match ended {
+            Ok(Some(finished)) => {
+                let taken = finished.taken;
+                self.finished.insert(job, finished);
+                Event::Written(job, Some(taken))
+            }
+            Ok(None) => Event::Written(job, None),
+            Err(failure) => {
+                self.slot.snapshots.lock().failed += 1;
+                Event::Failed(job, failure)
+            }
+        };
+        self.feed(event);
+    }
+
+    fn adopted(&mut self, job: Job, outcome: EditOutcome) {
+        let finished = self.finished.remove(&job);
+        let mut known = self.slot.snapshots.lock();
+        if outcome == EditOutcome::Committed {
+            known.taken += 1;
+            known.last = finished.map(|finished| finished.stats);
+        } else {
+            known.failed += 1;
+        }
+    }
+
+    fn feed(&mut self, event: Event) {
+        let mut effects = Vec::new();
+        self.core.on_event(self.commons.clock.now_ms(), event, &mut effects);
+        for effect in effects {
+            self.carry_out(effect);
+        }
+        self.slot.snapshots.lock().running = self.core.is_busy();
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Take(job) => self.take(job),
+            Effect::Cancel(job) => {
+                if let Some(cancel) = self.running.get(&job) {
+                    cancel.cancel();
+                }
+            }
+            Effect::Adopt(job) => {
+                let Some(finished) = self.finished.get(&job) else { return };
+                let (shard, snapshot) = (self.slot.shard, finished.snapshot);
+                let edit = Edit::Adopt { shard, snapshot, record: finished.record.clone() };
+                let (keeper, myself) = (self.commons.keeper.clone(), self.myself.clone());
+                tokio::spawn(async move {
+                    let outcome = keeper.edit(edit).await;
+                    tracing::debug!(shard = shard.0, %snapshot, ?outcome, "snapshot");
+                    let _ = myself.cast(SnapshotMessage::Adopted(job, outcome));
+                });
+            }
+            Effect::Remove(job) => {
+                if let Some(finished) = self.finished.remove(&job) {
+                    worker::remove(&self.commons, self.slot.shard, finished.snapshot);
+                }
+            }
+            Effect::Prune => {
+                let (commons, slot) = (Arc::clone(&self.commons), Arc::clone(&self.slot));
+                tokio::spawn(async move { prune::prune(&commons.keeper, &slot).await });
+            }
+            Effect::Answer(token, result) => {
+                if let Some(reply) = self.asked.remove(&token) {
+                    // Who does not wait any more needs no answer.
+                    let _ = reply.send(result.map_err(|why| SnapshotFailed { shard: self.slot.shard, why: reason(why) }));
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, job: Job) {
+        let cancel = Arc::new(Cancel::default());
+        self.running.insert(job, Arc::clone(&cancel));
+        let take = TakeJob {
+            commons: Arc::clone(&self.commons),
+            slot: Arc::clone(&self.slot),
+            cancel,
+            log_bytes: self.log_bytes,
+            last: self.core.last().at.end,
+        };
+        let myself = self.myself.clone();
+        tokio::spawn(async move {
+            let ended = take.run().await;
+            let _ = myself.cast(SnapshotMessage::Ended(job, ended));
+        });
+    }
+}
+
+/// The newest snapshot that the manifest has, with the log as it is now: a rewrite makes snapshots too.
+fn newest(manifest: &Manifest, shard: ShardId, log_bytes: u64) -> Option<Taken> {
+    let (_, record) = manifest.shard(shard)?.snapshots_oldest_first().pop()?;
+    Some(Taken { at: Progress { end: record.end.lsn, log_bytes }, bytes: record.bytes })
+}
+
+fn reason(failure: Failure) -> NoSnapshot {
+    match failure {
+        Failure::Failed => NoSnapshot::Failed,
+        Failure::Deadline => NoSnapshot::Deadline,
+        Failure::Cancelled => NoSnapshot::Cancelled,
+        Failure::Memory => NoSnapshot::Memory,
+        Failure::Declined => NoSnapshot::Declined,
+        Failure::Indeterminate => NoSnapshot::Indeterminate,
+    }
+}

@@ -1,0 +1,84 @@
+//! One snapshot, from the wish for a root to a file that the manifest may adopt.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::worker::{self, Cancel, Work};
+use crate::actor::progress;
+use crate::actor::shard_supervisor::Commons;
+use crate::actor::slot::{Entity, Slot, SnapshotStats};
+use crate::machine::StateMachine;
+use crate::model::{Epoch, Lsn, Manifest, Position, ShardId, SnapshotRecord, SnapshotSeq};
+use crate::protocol::snapshot::{Failure, Progress, Taken};
+use crate::state::Root;
+use crate::sync::Arc;
+use crate::sync::published::Positioned;
+
+/// Longer nobody waits for a root.
+const ROOT_WAIT: Duration = Duration::from_secs(30);
+
+/// A file that is whole, and durable if its directory is.
+pub(crate) struct Finished {
+    pub(crate) snapshot: SnapshotSeq,
+    pub(crate) record: SnapshotRecord,
+    pub(crate) taken: Taken,
+    pub(crate) stats: SnapshotStats,
+}
+
+/// See the module.
+pub(super) struct TakeJob<M: StateMachine> {
+    pub(super) commons: Arc<Commons<M>>,
+    pub(super) slot: Arc<Slot<M>>,
+    pub(super) cancel: Arc<Cancel>,
+    pub(super) log_bytes: u64,
+    /// What the last one holds.
+    pub(super) last: Lsn,
+}
+
+impl<M: StateMachine> TakeJob<M> {
+    /// `None`: there is nothing that the last one does not hold.
+    pub(super) async fn run(self) -> Result<Option<Finished>, Failure> {
+        // Counted before the root is there: what comes in between counts for the next one.
+        let log_bytes = self.log_bytes + self.slot.counters.wal_bytes.get();
+        let root = self.root().await?;
+        if root.end().lsn <= self.last.max(Lsn::FIRST) {
+            return Ok(None);
+        }
+        let written = worker::start(self.work(Arc::clone(&root)), Arc::clone(&self.cancel)).await;
+        let (snapshot, record, stats) = written?;
+        let end = record.end;
+        let synced = tokio::select! {
+            synced = progress::synced(&self.slot, root.end()) => synced.map_err(|_| Failure::Declined),
+            () = self.cancel.cancelled() => Err(Failure::Cancelled),
+        };
+        if let Err(failure) = synced {
+            worker::remove(&self.commons, self.slot.shard, snapshot);
+            return Err(failure);
+        }
+        let taken = Taken { at: Progress { end: end.lsn, log_bytes }, bytes: record.bytes };
+        Ok(Some(Finished { snapshot, record, taken, stats }))
+    }
+
+    /// A root with everything that was answered before.
+    async fn root(&self) -> Result<Arc<Root<Entity<M>>>, Failure> {
+        let wanted = self.slot.life().answered();
+        progress::ask(&self.slot);
+        let root = progress::fresh(&self.slot, wanted, Instant::now() + ROOT_WAIT);
+        tokio::select! {
+            root = root => root.map_err(|_| Failure::Failed),
+            () = self.cancel.cancelled() => Err(Failure::Cancelled),
+        }
+    }
+
+    fn work(&self, root: Arc<Root<Entity<M>>>) -> Work<M> {
+        let end = recorded_end(&self.commons.keeper.manifest(), self.slot.shard, root.end());
+        Work { commons: Arc::clone(&self.commons), slot: Arc::clone(&self.slot), root, end }
+    }
+}
+
+/// How the manifest names the end of a root: a life that has accepted nothing yet has no epoch there.
+pub(crate) fn recorded_end(manifest: &Manifest, shard: ShardId, end: Position) -> Position {
+    let epoch = manifest.shard(shard).map_or(Epoch(0), |record| record.epoch());
+    Position { epoch: end.epoch.min(epoch), lsn: end.lsn }
+}

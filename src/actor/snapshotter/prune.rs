@@ -1,0 +1,26 @@
+//! Drops what no version and no recovery of a shard needs any more.
+
+use crate::actor::keeper::Keeper;
+use crate::actor::slot::Slot;
+use crate::machine::StateMachine;
+use crate::model::{Edit, EditOutcome};
+
+/// Asks the manifest to drop the snapshots and the log files that are not needed. What it declines stays: the next
+/// snapshot asks again.
+pub(crate) async fn prune<M: StateMachine>(keeper: &Keeper, slot: &Slot<M>) {
+    let (shard, manifest) = (slot.shard, keeper.manifest());
+    let Some((_, needed)) = manifest.base_snapshot(shard) else { return };
+    let life = slot.life().clone();
+    let base = life.begins.lock().values().filter(|tail| tail.end <= needed.end.lsn).max_by_key(|tail| tail.segment).copied();
+    let base = base.filter(|base| manifest.shard(shard).is_some_and(|record| record.base != Some(*base)));
+    let needed_only = manifest.shard(shard).is_some_and(|record| record.snapshots.len() == 1);
+    if base.is_none() && needed_only {
+        return;
+    }
+    let outcome = keeper.edit(Edit::Prune { shard, base }).await;
+    tracing::debug!(shard = shard.0, ?base, ?outcome, "prune");
+    if let (EditOutcome::Committed, Some(base)) = (outcome, base) {
+        // The file that follows the last dropped one stays, and with it the end that it follows.
+        life.begins.lock().retain(|segment, _| *segment > base.segment);
+    }
+}
