@@ -104,15 +104,17 @@ mod runtime;
 pub use actor::root::{Root, RootArguments, RootMessage};
 pub use config::{Options, Poison, RestartBudget, SnapshotOptions, VersionOptions};
 pub use error::{
-    CodecError, DiskError, DurableError, LogError, ManifestError, NotExecuted, OpenError, OptionsError, ReadError,
-    NoSnapshot, ShutdownError, SnapshotError, SnapshotFailed, SubmitError, VersionError,
+    CodecError, DiskError, DurableError, LogError, ManifestError, NoSnapshot, NotExecuted, OpenError, OptionsError,
+    ReadError, ShutdownError, SnapshotError, SnapshotFailed, SubmitError, VersionError,
 };
 pub use machine::{Abort, At, StateMachine};
 pub use model::{Durability, Epoch, Lsn, Position, ShardId, SyncPolicy, Time, VersionId};
 #[cfg(not(loom))]
 pub use ractor;
 #[cfg(not(loom))]
-pub use runtime::{LostRange, Outcome, Receipt, RecoveryReport, Runtime, ShardRecovery, ShardStats, SnapshotStats, Stats, Version};
+pub use runtime::{
+    LostRange, Outcome, Receipt, RecoveryReport, Runtime, ShardRecovery, ShardStats, SnapshotStats, Stats, Version,
+};
 pub use state::{EntityRef, ScanPage, Txn, View};
 
 /// The encoding of commands and entities, for `upcast_command`, `upcast_entity` and tests: bincode 2 in its standard

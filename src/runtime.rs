@@ -3,8 +3,8 @@
 pub(crate) mod decodes;
 mod reading;
 mod snapshots;
-mod versions;
 mod submitting;
+mod versions;
 
 use std::time::Duration;
 

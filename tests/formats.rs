@@ -6,14 +6,24 @@
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
+use std::path::Path;
+
 use bytes::Bytes;
 use mainstay::codec;
 use mainstay::model::{
-    Batch, DirectoryId, Edit, Epoch, Incarnation, Lsn, Manifest, Routing, SegmentSeq, ShardId, Tail, Time,
+    Batch, DirectoryId, Edit, Epoch, Incarnation, Lsn, Manifest, Position, Routing, SegmentSeq, ShardId, SnapshotSeq,
+    Tail, Time,
 };
+use mainstay::sim::SimDisk;
+use mainstay::storage::disk::Disk;
+use mainstay::storage::error::SnapshotError;
 use mainstay::storage::frame::{self, Frame, FrameHeader};
+use mainstay::storage::layout::Layout;
 use mainstay::storage::line;
 use mainstay::storage::segment::{HeaderState, Opened, SegmentHeader};
+use mainstay::storage::snapshot::block::{self, BlockHeader};
+use mainstay::storage::snapshot::footer::{Content, FOOTER_BYTES, Footer};
+use mainstay::storage::snapshot::{self, Expected, NoHeader, SnapshotHeader, SnapshotWriter};
 use proptest::prelude::*;
 
 const SALT: [u8; 32] = [3; 32];
@@ -38,6 +48,48 @@ fn batches() -> impl Strategy<Value = Vec<Batch>> {
         };
         batches.into_iter().map(batch).collect()
     })
+}
+
+fn snapshot_header() -> SnapshotHeader {
+    SnapshotHeader {
+        schema: 2,
+        directory: DirectoryId([9; 16]),
+        shard: ShardId(0),
+        snapshot: SnapshotSeq(5),
+        end: Position { epoch: Epoch(3), lsn: Lsn(77) },
+        time: Time(70),
+        salt: SALT,
+    }
+}
+
+fn entries() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>)>> {
+    proptest::collection::vec((bytes(20), bytes(60)), 0..12)
+}
+
+/// A block around this payload, all hashes right.
+fn sealed(payload: &[u8], number: u64, entries: u32) -> Vec<u8> {
+    let mut block = vec![0; block::HEADER_BYTES];
+    block.extend_from_slice(payload);
+    block::seal(&mut block, &SALT, number, entries);
+    block
+}
+
+/// Writes a snapshot on a disk of its own; returns it with its bytes and what the manifest would say.
+fn written(entries: &[(Vec<u8>, Vec<u8>)]) -> (SimDisk, Vec<u8>, Expected) {
+    let (disk, layout, header) = (SimDisk::new(1), Layout::new(Path::new("/")), snapshot_header());
+    disk.create_dir(&layout.shard(header.shard)).unwrap();
+    let mut writer = SnapshotWriter::create(&disk, &layout, header).unwrap();
+    entries.iter().for_each(|(key, value)| writer.entry(key, value).unwrap());
+    let done = writer.finish(None).unwrap();
+    let SnapshotHeader { directory, shard, snapshot, end, .. } = header;
+    let expect =
+        Expected { directory, shard, snapshot, end, hash: done.hash, bytes: done.bytes, entries: done.entries };
+    let bytes = disk.read(snapshot_path()).unwrap();
+    (disk, bytes, expect)
+}
+
+fn snapshot_path() -> std::path::PathBuf {
+    Layout::new(Path::new("/")).snapshot(ShardId(0), SnapshotSeq(5))
 }
 
 proptest! {
@@ -137,6 +189,108 @@ proptest! {
         prop_assert!(matches!(state, HeaderState::Invalid | HeaderState::Unused), "{:?}", state);
         prop_assert!(line::read(&garbage, at.min(garbage.len()), &[]).is_err());
         let _ = line::find(&garbage, at);
+    }
+
+    #[test]
+    fn snapshots_round_trip(entries in entries()) {
+        let (disk, bytes, expect) = written(&entries);
+        prop_assert_eq!(bytes.len() as u64, expect.bytes);
+        let mut found = Vec::new();
+        let summary = snapshot::read(&disk, &snapshot_path(), &expect, &mut |_, key, value| {
+            found.push((key.to_vec(), value.to_vec()));
+            Ok(())
+        });
+        prop_assert_eq!(summary.unwrap().header, snapshot_header());
+        prop_assert_eq!(found, entries);
+    }
+
+    /// Guards F11, F12: bytes anywhere in the file are not what they were, and its length may be another one, also in
+    /// the manifest.
+    #[test]
+    fn a_changed_snapshot_is_refused(
+        entries in entries(), at in any::<prop::sample::Index>(), change in bytes(40),
+        keep in any::<prop::sample::Index>(), is_cut in any::<bool>(),
+    ) {
+        let (disk, good, expect) = written(&entries);
+        let mut bytes = good.clone();
+        let at = at.index(bytes.len());
+        bytes.splice(at..(at + change.len()).min(good.len()), change.iter().copied());
+        if is_cut {
+            bytes.truncate(keep.index(good.len()));
+        }
+        prop_assume!(bytes != good);
+        disk.put(snapshot_path(), &bytes);
+        let length = Expected { bytes: bytes.len() as u64, ..expect };
+        for expect in [expect, length] {
+            let result = snapshot::verify(&disk, &snapshot_path(), &expect);
+            prop_assert!(matches!(result, Err(SnapshotError::Damaged { .. })), "{:?}", result);
+        }
+    }
+
+    /// Guards F57: payloads that verify and do not add up.
+    #[test]
+    fn a_verified_block_of_garbage_is_refused_or_adds_up(
+        payload in bytes(300), number in any::<u64>(), count in any::<u32>(),
+    ) {
+        let block = sealed(&payload, number, count);
+        let header = BlockHeader::decode(&block, &SALT).unwrap();
+        prop_assert_eq!((header.number, header.entries), (number, count));
+        prop_assert_eq!(header.payload_bytes as usize, payload.len());
+        prop_assert!(block::verify(&block, &payload, &SALT));
+        let entries: Vec<_> = block::entries(&payload).collect();
+        let refused = entries.iter().position(Option::is_none);
+        prop_assert!(refused.is_none_or(|at| at + 1 == entries.len()), "nothing follows what does not add up");
+        if refused.is_none() {
+            let mut again = Vec::new();
+            entries.iter().flatten().for_each(|entry| block::push(&mut again, entry.key, entry.value));
+            prop_assert_eq!(again, payload);
+        }
+    }
+
+    /// Guards F57: one number, anywhere in a payload that is right otherwise, is not what it should be.
+    #[test]
+    fn a_block_with_one_absurd_number_is_refused_or_adds_up(
+        entries in entries(), at in any::<prop::sample::Index>(),
+        value in prop_oneof![Just(0), Just(1), Just(u32::MAX), Just(i32::MAX as u32), any::<u32>(), 0..200u32],
+    ) {
+        let mut payload = Vec::new();
+        entries.iter().for_each(|(key, value)| block::push(&mut payload, key, value));
+        if !payload.is_empty() {
+            let at = at.index(payload.len() - 3);
+            payload[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        let entries: Option<Vec<_>> = block::entries(&payload).collect();
+        if let Some(entries) = entries {
+            let taken = entries.iter().map(|entry| block::ENTRY_HEADER_BYTES + entry.key.len() + entry.value.len());
+            prop_assert_eq!(taken.sum::<usize>(), payload.len());
+        }
+    }
+
+    #[test]
+    fn a_newer_version_of_a_snapshot_is_newer(version in 2..=u32::MAX, at in 12usize..224, other in any::<u8>()) {
+        let (mut bytes, _) = snapshot_header().encode();
+        bytes[8..12].copy_from_slice(&version.to_le_bytes());
+        prop_assert_eq!(SnapshotHeader::decode(&bytes), Err(NoHeader::Invalid));
+        bytes[at] = other;
+        let hash = blake3::hash(&bytes[..224]);
+        bytes[224..].copy_from_slice(hash.as_bytes());
+        prop_assert_eq!(SnapshotHeader::decode(&bytes), Err(NoHeader::Newer(version)));
+    }
+
+    #[test]
+    fn garbage_is_no_part_of_a_snapshot(garbage in bytes(600), salt in any::<[u8; 32]>()) {
+        prop_assert_eq!(SnapshotHeader::decode(&garbage), Err(NoHeader::Invalid));
+        prop_assert_eq!(BlockHeader::decode(&garbage, &salt), None);
+        prop_assert!(!block::verify(&garbage, &garbage, &salt));
+        let content = Content::new(&salt, &[1; 32]);
+        prop_assert_eq!(Footer::decode(&garbage, &content), None);
+        // Nor behind the right magic.
+        for (magic, bytes) in [(&b"MSBK"[..], block::HEADER_BYTES), (b"MAINSNPF", FOOTER_BYTES)] {
+            let mut part = [magic, &garbage].concat();
+            part.resize(bytes, 0);
+            prop_assert_eq!(BlockHeader::decode(&part, &salt), None);
+            prop_assert_eq!(Footer::decode(&part, &content), None);
+        }
     }
 
     /// Whatever decodes encodes to the same bytes again, so no two byte strings mean the same edit.

@@ -15,11 +15,12 @@ use tokio::sync::oneshot;
 use super::clock::Clock;
 use super::shard_supervisor::Commons;
 use super::slot::{Entity, Slot};
+use super::snapshotter::recorded_end;
 use super::snapshotter::worker::Cancel;
 use crate::error::VersionError;
 use crate::machine::StateMachine;
-use crate::model::{Incarnation, ShardId, Tail, VersionId};
-use crate::protocol::cut::{Cuts, Effect, Event, Failed, Kind};
+use crate::model::{Incarnation, Position, ShardId, Tail, VersionId};
+use crate::protocol::cut::{Cuts, Event, Failed, Kind};
 use crate::protocol::hold::CutId;
 use crate::state::Root;
 use crate::sync::Arc;
@@ -29,6 +30,8 @@ use retention::Growth;
 /// How often it is looked whether a rewrite is due, or a version too old.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// A shard's state at the cut, and how the manifest names that place.
+type AtCut<M> = (Arc<Root<Entity<M>>>, Position);
 type Reply = RpcReplyPort<Result<VersionId, VersionError>>;
 
 /// What the coordinator is told.
@@ -71,7 +74,7 @@ pub(crate) struct CoordinatorState<M: StateMachine> {
     /// The present request: what is wanted, and who is told. Nobody is, if it has begun by itself.
     making: Option<(Kind, Option<Reply>)>,
     /// States at the cut, until they are written.
-    roots: BTreeMap<ShardId, Arc<Root<Entity<M>>>>,
+    roots: BTreeMap<ShardId, AtCut<M>>,
     writing: BTreeMap<(CutId, ShardId), Arc<Cancel>>,
     growth: Growth,
 }
@@ -139,9 +142,9 @@ impl<M: StateMachine> CoordinatorState<M> {
 
     fn held(&mut self, held: Held<M>) {
         let Held { cut, shard, root, told } = held;
-        let end = root.end();
+        let end = recorded_end(&self.commons.keeper.manifest(), shard, root.end());
         if self.making.as_ref().is_some_and(|(kind, _)| *kind == Kind::Rewrite) {
-            self.roots.insert(shard, root);
+            self.roots.insert(shard, (root, end));
         }
         self.wait_for_point(cut, shard, end, told);
         self.feed(Event::Held { cut, shard, end });

@@ -17,7 +17,9 @@ use super::shard::ShardMessage;
 use super::snapshotter::SnapshotMessage;
 use crate::error::{NotExecuted, SubmitError};
 use crate::machine::StateMachine;
-use crate::model::{Batch, Durability, Epoch, Incarnation, Lsn, Manifest, Position, SegmentSeq, ShardId, SnapshotSeq, Tail};
+use crate::model::{
+    Batch, Durability, Epoch, Incarnation, Lsn, Manifest, Position, SegmentSeq, ShardId, SnapshotSeq, Tail,
+};
 use crate::state::Root;
 use crate::storage::codec::Encoded;
 use crate::sync::Arc;
@@ -158,7 +160,7 @@ pub struct SnapshotStats {
     pub entries: u64,
     /// How long its thread took, from the first entry to the last sync, pauses for the rate included.
     pub duration: Duration,
-    /// The part of that which was spent in syncs.
+    /// The end of that: the last sync, and making the name durable.
     pub syncing: Duration,
 }
 

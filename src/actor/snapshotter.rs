@@ -211,7 +211,8 @@ impl<M: StateMachine> SnapshotterState<M> {
             Effect::Answer(token, result) => {
                 if let Some(reply) = self.asked.remove(&token) {
                     // Who does not wait any more needs no answer.
-                    let _ = reply.send(result.map_err(|why| SnapshotFailed { shard: self.slot.shard, why: reason(why) }));
+                    let _ =
+                        reply.send(result.map_err(|why| SnapshotFailed { shard: self.slot.shard, why: reason(why) }));
                 }
             }
         }

@@ -3,6 +3,7 @@
 //! It owns the file that is written and the frames that a move would have to write again. It decides nothing: it
 //! reports how each action went and asks for the next.
 
+mod answering;
 mod files;
 
 use std::collections::VecDeque;
@@ -18,12 +19,11 @@ use super::keeper::Keeper;
 use super::preparer::{NoSpare, Preparer};
 use super::shard::frame_payload;
 use super::shard_supervisor::SupervisorMessage;
-use super::slot::{HandedBatch, Life, Receipt, Slot, ToWriter};
+use super::slot::{HandedBatch, Life, Slot, ToWriter};
 use crate::config::Options;
-use crate::error::{NotExecuted, SubmitError};
 use crate::machine::StateMachine;
 use crate::model::{Edit, EditOutcome, Tail};
-use crate::protocol::commit::{Action, Commit, Completion, Handed, Stop};
+use crate::protocol::commit::{Action, Commit, Handed, Stop};
 use crate::storage::segment_file::Spare;
 use crate::sync::Arc;
 use crate::sync::mutants;
@@ -290,14 +290,6 @@ impl<M: StateMachine> WriterState<M> {
         Ok(())
     }
 
-    /// Whoever wanted the boundary learns where in the log it lies. One that is gone needs no answer.
-    fn tell_boundary(&mut self) {
-        let tail = self.files.durable_tail().or(self.files.recovered_tail());
-        if let Some(cut) = self.cuts.pop_front() {
-            let _ = cut.send(tail);
-        }
-    }
-
     /// Reports how an action on the file went.
     fn done(&mut self, result: Result<(), crate::storage::error::DiskError>) {
         if let Err(error) = &result {
@@ -355,58 +347,5 @@ impl<M: StateMachine> WriterState<M> {
         self.raise_durable();
         // The end of an epoch decides what became of its positions.
         self.slot.changed.notify_waiters();
-    }
-
-    /// Publishes the newest root among what is complete, raises the watermark, answers. Only a completion gets here.
-    fn complete(&mut self, completion: Completion) {
-        let mut done = std::mem::take(&mut self.written);
-        done.extend(self.queue.drain(..completion.without_commands()));
-        let root = done.iter_mut().rev().find_map(|handed| handed.root.take());
-        let (slot, life) = (&self.slot, &self.life);
-        let publishes = root.is_some();
-        let mut replaced = None;
-        let callers = life.tenure.complete(completion.end(), || {
-            replaced = root.map(|root| slot.published.publish(root));
-        });
-        let Some(callers) = callers else { return self.core.on_revoked() };
-        let count: usize = callers.iter().map(Vec::len).sum();
-        let (shard, durability) = (slot.shard, mutants::durability(completion.durability()));
-        let readers = publishes.then(|| Arc::clone(slot));
-        let answer = move || {
-            if let Some(slot) = readers {
-                slot.changed.notify_waiters();
-            }
-            for caller in callers.into_iter().flatten() {
-                let (reply, position) = (caller.reply, caller.position);
-                caller.port.answer(Ok(Receipt { reply, shard, position, durability }));
-            }
-        };
-        // To wake many tasks one by one from outside of their runtime costs a system call for most of them; from inside
-        // it is a push to a queue. But at the end their runtime may go as soon as it has heard of it.
-        if (count > ANSWERED_HERE || publishes) && !self.core.is_finishing() {
-            self.callers_runtime.spawn(async move { answer() });
-        } else {
-            answer();
-        }
-    }
-
-    fn stop(&mut self, why: Stop) -> Result<(), ActorProcessingErr> {
-        let shard = self.slot.shard;
-        match why {
-            Stop::Finished => {
-                let incarnation = self.life.incarnation;
-                let _ = self.supervisor.cast(SupervisorMessage::Finished { incarnation });
-                return Ok(());
-            }
-            Stop::Sealed => {
-                self.slot.name_the_lost(&self.life, self.life.tenure.durable());
-                for caller in self.life.tenure.revoke().into_iter().flatten() {
-                    caller.port.answer(Err(SubmitError::NotExecuted(NotExecuted::Fenced)));
-                }
-            }
-            Stop::Superseded | Stop::Unknown => {}
-        }
-        tracing::error!(shard = shard.0, ?why, "the WAL writer stops");
-        Err(Box::new(Stopped(why)))
     }
 }

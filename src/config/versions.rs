@@ -8,8 +8,8 @@ use crate::protocol::cut::Limits;
 /// How versions are made and how long they are kept.
 ///
 /// A version is a cut across all shards that [`Runtime::mark`](crate::Runtime::mark) or
-/// [`Runtime::rewrite`](crate::Runtime::rewrite) has recorded. What it needs (a snapshot below it, and the log from there)
-/// stays on the disk until it is retired: by hand, or because it is beyond one of these bounds.
+/// [`Runtime::rewrite`](crate::Runtime::rewrite) has recorded. What it needs (a snapshot below it, and the log from
+/// there) stays on the disk until it is retired: by hand, or because it is beyond one of these bounds.
 ///
 /// ```
 /// use std::time::Duration;
@@ -23,11 +23,11 @@ use crate::protocol::cut::Limits;
 pub struct VersionOptions {
     /// So many versions are kept; with each new one the oldest beyond them are retired. At least 1; default 8.
     pub keep: u32,
-    /// Versions older than this are retired too, but for the newest. Looked at with every new version and once a minute.
-    /// Default zero: whatever their age.
+    /// Versions older than this are retired too, but for the newest. Looked at with every new version and once a
+    /// second. Default zero: whatever their age.
     pub keep_for: Duration,
-    /// A shard holds its lane for at most so long, whatever happens to whoever makes the version: at least 1 ms; default
-    /// 100 ms. A cut usually takes far less.
+    /// A shard holds its lane for at most so long, whatever happens to whoever makes the version: at least 1 ms;
+    /// default 100 ms. A cut usually takes far less.
     pub hold_max: Duration,
     /// How long the syncs of a cut may take, before it and behind it: at least 1 ms; default 10 s.
     pub sync_deadline: Duration,

@@ -12,6 +12,7 @@ mod edit;
 mod history;
 mod shard;
 #[cfg(all(test, not(loom)))]
+#[expect(clippy::unwrap_used, reason = "this is a test")]
 mod tests;
 
 use std::collections::BTreeMap;
@@ -51,11 +52,8 @@ impl Manifest {
     /// The manifest of a directory in which nothing was ever written.
     #[must_use]
     pub fn new(directory: DirectoryId, routing: Routing, shards: u32) -> Self {
-        let shard = ShardRecord {
-            next_segment: SegmentSeq(1),
-            next_snapshot: SnapshotSeq(1),
-            ..ShardRecord::default()
-        };
+        let shard =
+            ShardRecord { next_segment: SegmentSeq(1), next_snapshot: SnapshotSeq(1), ..ShardRecord::default() };
         let shards = vec![shard; shards as usize];
         Self { directory, routing, shards, versions: BTreeMap::new(), next_version: VersionId(1) }
     }

@@ -15,6 +15,8 @@
 //! [`sync`](crate::sync).
 
 pub mod commit;
+pub mod cut;
+pub mod hold;
 pub mod manifest;
 pub mod restart;
 pub mod shutdown;

@@ -25,9 +25,9 @@ pub struct Version {
 impl<M: StateMachine> Runtime<M> {
     /// Makes a version: a consistent cut across all shards, recorded durably. Cheap enough for several a second.
     ///
-    /// Every shard leaves its lane alone for a moment ([`ShardStats::last_hold`](crate::ShardStats::last_hold)), usually
-    /// well below a millisecond; commands wait, views do not. What the version needs stays on the disk until it is
-    /// retired: the newest snapshot of each shard below it, and the log from there.
+    /// Every shard leaves its lane alone for a moment ([`ShardStats::last_hold`](crate::ShardStats::last_hold)),
+    /// usually well below a millisecond; commands wait, views do not. What the version needs stays on the disk until it
+    /// is retired: the newest snapshot of each shard below it, and the log from there.
     ///
     /// ```
     /// use mainstay::kv::{Command, Kv};
@@ -53,9 +53,9 @@ impl<M: StateMachine> Runtime<M> {
         self.make(Kind::Mark).await
     }
 
-    /// Makes a version as [`Runtime::mark`] does, with a snapshot of every shard at exactly its cut: the log is rewritten
-    /// as state. One commit of the manifest adopts all of them; then what nobody needs any more is dropped. Commands go
-    /// on meanwhile.
+    /// Makes a version as [`Runtime::mark`] does, with a snapshot of every shard at exactly its cut: the log is
+    /// rewritten as state. One commit of the manifest adopts all of them; then what nobody needs any more is dropped.
+    /// Commands go on meanwhile.
     ///
     /// # Errors
     /// [`VersionError`]. If any shard fails, all new files are removed and nothing else has changed.

@@ -3,8 +3,8 @@
 //! The manifest names the files and the beginnings of epochs; the headers say who follows whom. A file is part of the
 //! log if it is linked to what comes before it *and* the manifest explains it: a begin by the epoch table, a move by
 //! the move's edit, a roll because its predecessor goes on. What is left over is either a spare that was never adopted,
-//! which is ignored, or proof that the manifest has lost an edit, which is refused. A log whose oldest files were dropped
-//! begins with the file that follows the last of them.
+//! which is ignored, or proof that the manifest has lost an edit, which is refused. A log whose oldest files were
+//! dropped begins with the file that follows the last of them.
 
 use std::io;
 use std::path::PathBuf;
@@ -102,7 +102,11 @@ fn successor(record: &ShardRecord, last: Option<&Link>, used: &[Link]) -> Option
             Opened::Begin => {
                 record.epochs.iter().any(|epoch| epoch.epoch == header.epoch && epoch.segment == header.segment)
             }
-            Opened::Roll => last.is_some_and(|last| last.header.epoch == header.epoch && !sealed(last)),
+            Opened::Roll => match last {
+                Some(last) => last.header.epoch == header.epoch && !sealed(last),
+                // The manifest says where the dropped one ended, and that is held against the header.
+                None => record.base.is_some(),
+            },
             Opened::Move => {
                 let entry = record.segments.get(&header.segment);
                 entry.is_some_and(|entry| entry.moved_from == Some(follows))

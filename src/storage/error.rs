@@ -137,3 +137,66 @@ pub enum LogError {
         reason: String,
     },
 }
+
+/// A snapshot cannot be read. Nothing was changed; what was read of it in front of the error must not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// A call failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The manifest names a file that is not there.
+    #[error("{} is missing although the manifest names it", path.display())]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// It is not what was written.
+    #[error("{} is damaged at byte {offset}: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// What was found.
+        reason: &'static str,
+    },
+    /// The file belongs to another shard, another directory or another place of the log, or is not the one that the
+    /// manifest means.
+    #[error("{} does not belong here: {reason}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong about it.
+        reason: &'static str,
+    },
+    /// Written by newer code.
+    #[error("{} has format {found}; this code reads up to {supported}", path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format known here.
+        supported: u32,
+    },
+    /// An entry is what was written, and whoever reads it cannot make anything of it.
+    #[error("the entry at byte {offset} of {} cannot be decoded: {reason}", path.display())]
+    Entity {
+        /// The file.
+        path: PathBuf,
+        /// Where the entry begins.
+        offset: u64,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl SnapshotError {
+    /// Is the file not what was written? Then an older one may do. What the disk does not give now, or this code cannot
+    /// read, says nothing about the file.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Missing { .. } | Self::Damaged { .. } | Self::Foreign { .. })
+    }
+}

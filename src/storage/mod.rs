@@ -12,3 +12,4 @@ pub mod manifest_log;
 pub mod recovery;
 pub mod segment;
 pub mod segment_file;
+pub mod snapshot;

@@ -214,7 +214,8 @@ pub fn read(file: io::Result<Box<dyn DiskFile>>, link: &Link) -> Result<Bytes, L
 }
 
 /// Removes files of a shard that are provably left-overs of its own: spares that were never registered, snapshots that
-/// were never adopted, and files that an edit has dropped. Only for a shard whose log was read without an error. Returns how many.
+/// were never adopted, and files that an edit has dropped.
+/// Only for a shard whose log was read without an error. Returns how many.
 ///
 /// # Errors
 /// A call failed; trying again is safe.

@@ -4,14 +4,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mainstay::model::{Epoch, Manifest, Tail};
+use mainstay::model::{Epoch, Lsn, Manifest, Tail};
 use mainstay::sim::{FaultKind, Operation, SimDisk};
 use mainstay::storage::chain::{self, Link};
 use mainstay::storage::disk::Disk;
 use mainstay::storage::frame::FrameHeader;
 use mainstay::storage::layout::Layout;
 use mainstay::storage::manifest_log;
-use mainstay::storage::recovery::{Recovered, recover};
+use mainstay::storage::recovery::{Recovered, Wanted, recover};
 use mainstay::storage::segment::{HeaderState, SegmentHeader};
 use mainstay::{LogError, Options, Runtime, ShardId, SyncPolicy};
 
@@ -19,6 +19,7 @@ use crate::scene::{DIR, FRAME_HEADER, SEGMENT_HEADER, flip, options, segment};
 use crate::support::{Command, Counters};
 
 const SHARD: ShardId = ShardId(0);
+const ALL: Wanted = Wanted { from: Lsn::FIRST, known_end: None };
 
 /// A directory of one shard that nobody has open.
 pub struct Rest {
@@ -49,7 +50,7 @@ impl Rest {
     pub fn read(&self) -> Result<Log, LogError> {
         let mut commands = Vec::new();
         let recovered =
-            recover(&self.sim, &Layout::new(Path::new(DIR)), &self.manifest, SHARD, None, &mut |epoch, batch| {
+            recover(&self.sim, &Layout::new(Path::new(DIR)), &self.manifest, SHARD, ALL, &mut |epoch, batch| {
                 commands.extend(batch.commands().map(|command| (epoch, command.to_vec())));
                 Ok(())
             })?;

@@ -63,7 +63,7 @@ fn an_orderly_shutdown() {
     Sweep::of(Workload::Shutdown).run();
 }
 
-/// Guards F6, F18, F23, F30, F38, F41: snapshots are written, adopted and old files dropped, with a fault at every call.
+/// Guards F6, F18, F23, F30, F38, F41: snapshots are written, adopted, old files dropped, a fault at every call.
 #[test]
 fn snapshots_and_reclaim() {
     Sweep::of(Workload::Snapshots).run();

@@ -16,3 +16,4 @@ mod dfs;
 mod manifest;
 mod restart;
 mod shutdown;
+mod snapshot;

@@ -4,7 +4,6 @@
 //! this code cannot read, or the disk does not give, is refused.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc as StdArc;
 
 use super::{Replay, entity_bytes};
 use crate::machine::StateMachine;
@@ -43,24 +42,22 @@ impl<M: StateMachine> Replay<'_, M> {
                     tracing::error!(shard = self.shard.0, %number, %error, "a snapshot is damaged");
                     damaged.push((number, Arc::new(error)));
                 }
+                // As with the log: whoever gets it may try again.
+                Err(SnapshotError::Disk(error)) => return Err(error.into()),
                 Err(error) => return Err(error.into()),
             }
         }
         // Without a snapshot everything has to be in the log.
         if record.is_some_and(|record| record.base.is_some()) {
             let newest = damaged.into_iter().next();
-            let error = newest.and_then(|(_, error)| StdArc::try_unwrap(error).ok());
+            let error = newest.and_then(|(_, error)| Arc::try_unwrap(error).ok());
             let path = self.layout.shard(self.shard);
             return Err(error.unwrap_or(SnapshotError::Missing { path }).into());
         }
         Ok(Loaded { map: Map::new(), end: None, time: Time(0), entries: 0, damaged })
     }
 
-    fn load_one(
-        &self,
-        number: SnapshotSeq,
-        record: &SnapshotRecord,
-    ) -> Result<(Map<M::Entity>, Time), SnapshotError> {
+    fn load_one(&self, number: SnapshotSeq, record: &SnapshotRecord) -> Result<(Map<M::Entity>, Time), SnapshotError> {
         let hasher = KeyHasher::new(&self.manifest.routing, self.manifest.shards.len() as u32);
         let expected = Expected::recorded(self.manifest.directory, self.shard, number, record);
         let path = self.layout.snapshot(self.shard, number);
@@ -68,15 +65,12 @@ impl<M: StateMachine> Replay<'_, M> {
         let summary = snapshot::read(self.disk, &path, &expected, &mut |schema, key, value| {
             // The application's code: what panics in there is an entity that cannot be read.
             let entity = catch_unwind(AssertUnwindSafe(|| {
-                let entity = if schema == M::SCHEMA {
-                    codec::decode(value)
-                } else {
-                    self.machine.upcast_entity(schema, value)
-                };
+                let entity =
+                    if schema == M::SCHEMA { codec::decode(value) } else { self.machine.upcast_entity(schema, value) };
                 entity.map(|entity| (entity_bytes(self.machine, &entity), entity))
             }));
             let (bytes, entity) = entity.unwrap_or_else(|_| Err(codec::CodecError::new("a panic")))?;
-            map.insert(StdArc::new(Entry::new(hasher.hash(key), Key::from_slice(key), entity, bytes)));
+            map.insert(Arc::new(Entry::new(hasher.hash(key), Key::from_slice(key), entity, bytes)));
             Ok(())
         })?;
         Ok((map, summary.header.time))

@@ -8,15 +8,12 @@ use tokio::sync::oneshot;
 use super::{CoordinatorMessage, CoordinatorState};
 use crate::actor::progress;
 use crate::actor::shard::ShardMessage;
-use crate::actor::slot::Slot;
-use crate::actor::snapshotter::recorded_end;
 use crate::actor::snapshotter::worker::{self, Cancel, Work};
 use crate::machine::StateMachine;
 use crate::model::{Point, Position, ShardId, Tail};
 use crate::protocol::cut::{Effect, Event};
 use crate::protocol::hold::CutId;
 use crate::sync::Arc;
-use crate::sync::published::Positioned;
 
 impl<M: StateMachine> CoordinatorState<M> {
     pub(super) fn carry_out(&mut self, effect: Effect) {
@@ -85,12 +82,11 @@ impl<M: StateMachine> CoordinatorState<M> {
     }
 
     fn snapshot(&mut self, cut: CutId, shard: ShardId) {
-        let (Some(slot), Some(root)) = (self.slot(shard), self.roots.remove(&shard)) else {
+        let (Some(slot), Some((root, end))) = (self.slot(shard), self.roots.remove(&shard)) else {
             return self.feed(Event::SnapshotFailed { cut, shard });
         };
         let cancel = Arc::new(Cancel::default());
         self.writing.insert((cut, shard), Arc::clone(&cancel));
-        let end = root.end();
         let work = Work { commons: Arc::clone(&self.commons), slot, root, end };
         self.later(async move {
             match worker::start(work, cancel).await {

@@ -11,7 +11,8 @@ pub(crate) async fn prune<M: StateMachine>(keeper: &Keeper, slot: &Slot<M>) {
     let (shard, manifest) = (slot.shard, keeper.manifest());
     let Some((_, needed)) = manifest.base_snapshot(shard) else { return };
     let life = slot.life().clone();
-    let base = life.begins.lock().values().filter(|tail| tail.end <= needed.end.lsn).max_by_key(|tail| tail.segment).copied();
+    let base =
+        life.begins.lock().values().filter(|tail| tail.end <= needed.end.lsn).max_by_key(|tail| tail.segment).copied();
     let base = base.filter(|base| manifest.shard(shard).is_some_and(|record| record.base != Some(*base)));
     let needed_only = manifest.shard(shard).is_some_and(|record| record.snapshots.len() == 1);
     if base.is_none() && needed_only {

@@ -70,7 +70,7 @@ pub(crate) async fn start<M: StateMachine>(work: Work<M>, cancel: Arc<Cancel>) -
     let thread = thread::Builder::new().name(name).spawn(move || {
         // The application's `Serialize`, all of it.
         let written = catch_unwind(AssertUnwindSafe(|| work.write(&cancel)));
-        let _ = done.send(written.unwrap_or_else(|_| Err(NotWritten::Panic)));
+        let _ = done.send(written.unwrap_or(Err(NotWritten::Panic)));
     });
     let written = match thread {
         Ok(_) => written.await.unwrap_or(Err(NotWritten::Panic)),
@@ -128,12 +128,14 @@ impl<M: StateMachine> Work<M> {
         if cancel.is_cancelled() {
             return Err(NotWritten::Cancelled);
         }
+        let finishing = Instant::now();
         let written = writer.finish(None)?;
         let stats = SnapshotStats {
             end: self.end,
             bytes: written.bytes,
             entries: written.entries,
             duration: started.elapsed(),
+            syncing: finishing.elapsed(),
         };
         let record = SnapshotRecord {
             end: self.end,

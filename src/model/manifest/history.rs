@@ -95,7 +95,8 @@ impl Manifest {
             dropped.extend(record.drop_log(base)?.into_iter().map(|segment| DataFile::Segment(shard, segment)));
         }
         let Some(needed) = needed else { return Ok(dropped) };
-        let older: Vec<_> = record.snapshots_oldest_first().into_iter().map(|(seq, record)| (record.end.lsn, seq)).collect();
+        let older: Vec<_> =
+            record.snapshots_oldest_first().into_iter().map(|(seq, record)| (record.end.lsn, seq)).collect();
         for (_, seq) in older.into_iter().filter(|older| *older < needed) {
             record.snapshots.remove(&seq);
             dropped.push(DataFile::Snapshot(shard, seq));

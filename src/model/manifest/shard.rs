@@ -97,9 +97,11 @@ impl ShardRecord {
                 Ok(Vec::new())
             }
             // Not of the log's life: see `history`.
-            Edit::Adopt { .. } | Edit::Discard { .. } | Edit::Prune { .. } | Edit::Mark { .. } | Edit::Retire { .. } => {
-                Ok(Vec::new())
-            }
+            Edit::Adopt { .. }
+            | Edit::Discard { .. }
+            | Edit::Prune { .. }
+            | Edit::Mark { .. }
+            | Edit::Retire { .. } => Ok(Vec::new()),
         }
     }
 

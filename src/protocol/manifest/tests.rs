@@ -1,7 +1,7 @@
 //! One event, its exact effects. All orders are explored in `tests/explore`.
 
 use super::*;
-use crate::model::{Declined, DirectoryId, Incarnation, Routing};
+use crate::model::{Declined, DirectoryId, Incarnation, Routing, SegmentSeq, ShardId};
 
 fn empty() -> Manifest {
     Manifest::new(DirectoryId([0; 16]), Routing { id: 1, key: [0; 16] }, 1)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use mainstay::model::{Edit, EditOutcome, Incarnation, Manifest, SegmentSeq, Tail};
+use mainstay::model::{DataFile, Edit, EditOutcome, Incarnation, Manifest, SegmentSeq, Tail};
 use mainstay::protocol::manifest::{Effect, Event, Generation, Keeper, Token};
 
 use super::disk::{Disk, Left, SHARD};
@@ -105,7 +105,7 @@ impl World {
         let wish = self.requesters.get_mut(who).and_then(|requester| requester.wishes.pop_front());
         let Some(edit) = wish.and_then(|wish| self.edit(who, wish)) else { return };
         self.next_token += 1;
-        self.asked.insert(self.next_token, (who, edit));
+        self.asked.insert(self.next_token, (who, edit.clone()));
         self.feed(Event::Request(self.next_token, vec![edit]));
     }
 
@@ -165,7 +165,10 @@ impl World {
             }
             Some(Effect::Answer(token, outcome)) => self.answer(token, outcome),
             Some(Effect::Delete(files)) => {
-                files.iter().for_each(|(_, segment)| self.disk.delete(*segment));
+                for file in files {
+                    let DataFile::Segment(_, segment) = file else { panic!("nobody makes snapshots here") };
+                    self.disk.delete(segment);
+                }
             }
             None => {}
         }

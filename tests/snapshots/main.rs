@@ -1,0 +1,11 @@
+//! Snapshots, the log behind them, and versions, on the real disk and the simulated one.
+
+#![cfg(not(loom))]
+#![allow(clippy::panic, reason = "the machine panics when it is asked to")]
+#![expect(clippy::unwrap_used, reason = "this is a test")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod reclaim;
+mod versions;

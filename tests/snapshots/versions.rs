@@ -1,0 +1,47 @@
+//! Versions: marked, kept, retired.
+
+use mainstay::{Options, Runtime, VersionError, VersionId};
+
+use super::reclaim::{files, write};
+use crate::support::{Counters, directory, small};
+
+/// Guards F41, F66: a version keeps what it needs, over snapshots and openings, until it is retired.
+#[tokio::test]
+async fn a_version_keeps_its_files_until_it_is_retired() {
+    let dir = directory();
+    let options = Options { shards: Some(2), ..small(dir.path()) };
+    let runtime = Runtime::open(Counters, options.clone()).await.unwrap();
+    write(&runtime, 500).await;
+    let marked = runtime.mark().await.unwrap();
+    assert_eq!(marked.ends.iter().map(|end| end.lsn.0 - 1).sum::<u64>(), 500);
+    write(&runtime, 500).await;
+    runtime.snapshot().await.unwrap();
+    runtime.shutdown().await.unwrap();
+    let kept = files(dir.path(), 0);
+    assert!(kept.contains(&"wal-0000000000000001.seg".to_owned()), "{kept:?}");
+
+    let runtime = Runtime::open(Counters, options).await.unwrap();
+    assert_eq!(runtime.versions(), std::slice::from_ref(&marked));
+    runtime.retire(marked.id).await.unwrap();
+    assert_eq!(runtime.retire(marked.id).await, Err(VersionError::Unknown(VersionId(1))));
+    let kept = files(dir.path(), 0);
+    assert!(!kept.contains(&"wal-0000000000000001.seg".to_owned()), "{kept:?}");
+}
+
+/// Guards F25, F41: rewrites replace what was before; the disk does not grow.
+#[tokio::test]
+async fn rewrites_leave_as_many_files_as_versions_need() {
+    let dir = directory();
+    let mut options = Options { shards: Some(2), ..small(dir.path()) };
+    options.versions.keep = 3;
+    let runtime = Runtime::open(Counters, options).await.unwrap();
+    for round in 1..=12_usize {
+        write(&runtime, 100).await;
+        let version = runtime.rewrite().await.unwrap();
+        assert_eq!(version.ends.iter().map(|end| end.lsn.0 - 1).sum::<u64>(), 100 * round as u64);
+        assert_eq!(runtime.versions().len(), round.min(3));
+        let snapshots = files(dir.path(), 0).into_iter().filter(|name| name.ends_with(".snap")).count();
+        assert_eq!(snapshots, round.min(3));
+    }
+    assert!(files(dir.path(), 1).len() <= 3 + 6, "{:?}", files(dir.path(), 1));
+}
