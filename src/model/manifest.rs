@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 pub use edit::{Applied, DataFile, Declined, Edit, EditOutcome};
 pub use history::{Point, SnapshotRecord, VersionRecord};
 use serde::{Deserialize, Serialize};
-pub use shard::{Closed, EpochRecord, SegmentRecord, ShardRecord};
+pub use shard::{Abandoned, Closed, EpochRecord, SegmentRecord, ShardRecord};
 
 use super::{DirectoryId, SegmentSeq, ShardId, SnapshotSeq, VersionId};
 
@@ -46,6 +46,8 @@ pub struct Manifest {
     pub versions: BTreeMap<VersionId, VersionRecord>,
     /// The smallest version that was never recorded.
     pub next_version: VersionId,
+    /// Goes up with every rollback.
+    pub timeline: u64,
 }
 
 impl Manifest {
@@ -55,7 +57,7 @@ impl Manifest {
         let shard =
             ShardRecord { next_segment: SegmentSeq(1), next_snapshot: SnapshotSeq(1), ..ShardRecord::default() };
         let shards = vec![shard; shards as usize];
-        Self { directory, routing, shards, versions: BTreeMap::new(), next_version: VersionId(1) }
+        Self { directory, routing, shards, versions: BTreeMap::new(), next_version: VersionId(1), timeline: 0 }
     }
 
     /// One shard's record.
@@ -72,6 +74,7 @@ impl Manifest {
         let dropped = match edit {
             Edit::Mark { version, record } => self.mark(*version, record).map(|()| Vec::new())?,
             Edit::Retire { version } => self.retire(*version).map(|()| Vec::new())?,
+            Edit::Rollback { version } => self.roll_back(*version)?,
             Edit::Prune { shard, base } => self.prune(*shard, *base)?,
             Edit::Adopt { shard, snapshot, record } => {
                 self.shard_mut(*shard)?.adopt(*snapshot, record).map(|()| Vec::new())?

@@ -3,7 +3,7 @@
 use crate::actor::keeper::Keeper;
 use crate::actor::slot::Slot;
 use crate::machine::StateMachine;
-use crate::model::{Edit, EditOutcome};
+use crate::model::{Edit, EditOutcome, Tail};
 
 /// Asks the manifest to drop the snapshots and the log files that are not needed. What it declines stays: the next
 /// snapshot asks again.
@@ -11,8 +11,8 @@ pub(crate) async fn prune<M: StateMachine>(keeper: &Keeper, slot: &Slot<M>) {
     let (shard, manifest) = (slot.shard, keeper.manifest());
     let Some((_, needed)) = manifest.base_snapshot(shard) else { return };
     let life = slot.life().clone();
-    let base =
-        life.begins.lock().values().filter(|tail| tail.end <= needed.end.lsn).max_by_key(|tail| tail.segment).copied();
+    let usable = |tail: &&Tail| tail.end <= needed.end.lsn && !manifest.holds_tail(shard, tail.segment);
+    let base = life.begins.lock().values().filter(usable).max_by_key(|tail| tail.segment).copied();
     let base = base.filter(|base| manifest.shard(shard).is_some_and(|record| record.base != Some(*base)));
     let needed_only = manifest.shard(shard).is_some_and(|record| record.snapshots.len() == 1);
     if base.is_none() && needed_only {

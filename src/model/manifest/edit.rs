@@ -110,6 +110,11 @@ pub enum Edit {
         /// Its number.
         version: VersionId,
     },
+    /// Every shard goes back to this version. What came later is abandoned: commands, snapshots, versions.
+    Rollback {
+        /// Its number.
+        version: VersionId,
+    },
 }
 
 /// Why an edit changes nothing.
@@ -140,6 +145,9 @@ pub enum Declined {
     /// There is no such snapshot or version.
     #[error("there is no such snapshot or version")]
     Unknown,
+    /// What the version needs has been dropped already.
+    #[error("what the version needs is gone")]
+    Unreachable,
     /// A retained version or the next recovery needs what the edit would drop.
     #[error("what the edit would drop is needed")]
     Needed,

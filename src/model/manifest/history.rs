@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DataFile, Declined, Manifest, ShardRecord};
+use super::{Abandoned, DataFile, Declined, Manifest, ShardRecord};
 use crate::model::{Epoch, Lsn, Position, SegmentSeq, ShardId, SnapshotSeq, Tail, Time, VersionId};
 
 /// A file that holds a shard's state.
@@ -60,6 +60,13 @@ impl Manifest {
         usable.into_iter().find(|(_, record)| record.end.lsn <= at_most)
     }
 
+    /// Does a version end in that file or in front of it? The log is taken up there again when it is gone back to.
+    #[must_use]
+    pub fn holds_tail(&self, shard: ShardId, segment: SegmentSeq) -> bool {
+        let points = self.versions.values().filter_map(|version| version.points.get(shard.0 as usize));
+        points.filter_map(|point| point.tail).any(|tail| tail.segment <= segment)
+    }
+
     pub(super) fn mark(&mut self, version: VersionId, record: &VersionRecord) -> Result<(), Declined> {
         if version < self.next_version {
             return Err(Declined::NumberInUse);
@@ -74,6 +81,9 @@ impl Manifest {
             if point.tail.is_some_and(|tail| !shard.segments.contains_key(&tail.segment)) {
                 return Err(Declined::UnknownSegment);
             }
+            if !shard.reaches(point.end.lsn) {
+                return Err(Declined::Unreachable);
+            }
         }
         self.versions.insert(version, record.clone());
         self.next_version = version.next();
@@ -84,12 +94,24 @@ impl Manifest {
         self.versions.remove(&version).map(drop).ok_or(Declined::Unknown)
     }
 
+    pub(super) fn roll_back(&mut self, version: VersionId) -> Result<Vec<DataFile>, Declined> {
+        let points = self.versions.get(&version).ok_or(Declined::Unknown)?.points.clone();
+        let mut dropped = Vec::new();
+        for (id, (shard, point)) in (0..).map(ShardId).zip(self.shards.iter_mut().zip(&points)) {
+            dropped.extend(shard.go_back(id, *point));
+        }
+        self.versions.retain(|other, _| *other <= version);
+        self.timeline += 1;
+        Ok(dropped)
+    }
+
     pub(super) fn prune(&mut self, shard: ShardId, base: Option<Tail>) -> Result<Vec<DataFile>, Declined> {
         let needed = self.base_snapshot(shard).map(|(seq, record)| (record.end.lsn, seq));
+        let held = base.is_some_and(|base| self.holds_tail(shard, base.segment));
         let record = self.shards.get_mut(shard.0 as usize).ok_or(Declined::UnknownShard)?;
         let mut dropped = Vec::new();
         if let Some(base) = base {
-            if needed.is_none_or(|(lsn, _)| base.end > lsn) {
+            if held || needed.is_none_or(|(lsn, _)| base.end > lsn) {
                 return Err(Declined::Needed);
             }
             dropped.extend(record.drop_log(base)?.into_iter().map(|segment| DataFile::Segment(shard, segment)));
@@ -122,6 +144,43 @@ impl ShardRecord {
         }
         let epoch = self.epochs.iter().find(|record| record.epoch == end.epoch);
         epoch.is_some_and(|epoch| epoch.first <= end.lsn && epoch.end.is_none_or(|over| end.lsn <= over))
+    }
+
+    /// The log ends at the point, which a version has kept. Whoever writes it now writes what nobody will read: its
+    /// incarnation is over.
+    fn go_back(&mut self, id: ShardId, point: Point) -> Vec<DataFile> {
+        let last = self.epoch();
+        let segment = point.tail.map_or(SegmentSeq(0), |tail| tail.segment);
+        let gone = |epoch: Epoch| epoch > point.end.epoch;
+        let abandoned = self.epochs.iter().filter(|record| gone(record.epoch));
+        let mut abandoned: Vec<_> =
+            abandoned.map(|record| Abandoned { epoch: record.epoch, from: record.first }).collect();
+        self.epochs.retain(|record| !gone(record.epoch));
+        if let Some(epoch) = self.epochs.last_mut() {
+            abandoned.insert(0, Abandoned { epoch: epoch.epoch, from: point.end.lsn });
+            epoch.end = Some(point.end.lsn);
+        }
+        self.abandoned.extend(abandoned);
+        debug_assert_eq!(self.epoch(), last, "no timeline is forgotten");
+        if let Some(record) = self.segments.get_mut(&segment) {
+            record.valid_to = point.tail;
+        }
+        let segments: Vec<_> = self.segments.range(segment.next()..).map(|(segment, _)| *segment).collect();
+        self.segments.retain(|other, _| *other <= segment);
+        // Up to the point every line is this one.
+        let snapshots = self.snapshots.iter().filter(|(_, record)| record.end.lsn > point.end.lsn);
+        let snapshots: Vec<_> = snapshots.map(|(snapshot, _)| *snapshot).collect();
+        self.snapshots.retain(|_, record| record.end.lsn <= point.end.lsn);
+        self.incarnation = self.incarnation.next();
+        self.closed = None;
+        let segments = segments.into_iter().map(|segment| DataFile::Segment(id, segment));
+        segments.chain(snapshots.into_iter().map(|snapshot| DataFile::Snapshot(id, snapshot))).collect()
+    }
+
+    /// Is everything there to make the state at `end` again? A snapshot and a prune may have overtaken a cut.
+    fn reaches(&self, end: Lsn) -> bool {
+        let Some(base) = self.base else { return true };
+        self.snapshots.values().any(|snapshot| (base.end..=end).contains(&snapshot.end.lsn))
     }
 
     pub(super) fn adopt(&mut self, snapshot: SnapshotSeq, record: &SnapshotRecord) -> Result<(), Declined> {

@@ -14,6 +14,8 @@ pub struct ShardRecord {
     pub incarnation: Incarnation,
     /// Timelines, ascending and contiguous: each ends where the next begins.
     pub epochs: Vec<EpochRecord>,
+    /// What rollbacks have abandoned.
+    pub abandoned: Vec<Abandoned>,
     /// The log's files, spares included.
     pub segments: BTreeMap<SegmentSeq, SegmentRecord>,
     /// The smallest number that was never registered.
@@ -43,6 +45,15 @@ pub struct EpochRecord {
     pub segment: SegmentSeq,
 }
 
+/// A part of a timeline that is not part of the log any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Abandoned {
+    /// The timeline.
+    pub epoch: Epoch,
+    /// From here on.
+    pub from: Lsn,
+}
+
 /// One log file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentRecord {
@@ -66,10 +77,17 @@ pub struct Closed {
 }
 
 impl ShardRecord {
-    /// The newest timeline; 0 before the first writer.
+    /// The newest timeline, abandoned or not; 0 before the first writer.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
-        self.epochs.last().map_or(Epoch(0), |record| record.epoch)
+        let kept = self.epochs.iter().map(|record| record.epoch);
+        kept.chain(self.abandoned.iter().map(|part| part.epoch)).max().unwrap_or(Epoch(0))
+    }
+
+    /// Was the position given out, and then abandoned by a rollback?
+    #[must_use]
+    pub fn is_abandoned(&self, position: Position) -> bool {
+        self.abandoned.iter().any(|part| part.epoch == position.epoch && part.from <= position.lsn)
     }
 
     /// Applies an edit of the log's life.
@@ -101,7 +119,8 @@ impl ShardRecord {
             | Edit::Discard { .. }
             | Edit::Prune { .. }
             | Edit::Mark { .. }
-            | Edit::Retire { .. } => Ok(Vec::new()),
+            | Edit::Retire { .. }
+            | Edit::Rollback { .. } => Ok(Vec::new()),
         }
     }
 

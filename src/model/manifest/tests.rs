@@ -110,3 +110,58 @@ fn the_last_file_of_the_log_stays() {
     manifest.apply(&adopt(1, position(1, 50))).unwrap();
     declined(&mut manifest, &prune(Some(tail(4, 50))), Declined::Needed);
 }
+
+/// Guards F66: a snapshot and a prune may come between a cut and its commit.
+#[test]
+fn a_version_whose_log_was_dropped_meanwhile_is_declined() {
+    let mut manifest = manifest();
+    manifest.apply(&adopt(1, position(1, 25))).unwrap();
+    manifest.apply(&prune(Some(tail(2, 20)))).unwrap();
+    declined(&mut manifest, &mark(1, tail(3, 24)), Declined::Unreachable);
+    manifest.apply(&mark(1, tail(3, 25))).unwrap();
+    manifest.apply(&adopt(2, position(1, 35))).unwrap();
+    // The version ends in the third file, which is therefore still needed.
+    declined(&mut manifest, &prune(Some(tail(3, 25))), Declined::Needed);
+}
+
+fn roll_back(version: u64) -> Edit {
+    Edit::Rollback { version: VersionId(version) }
+}
+
+/// Guards F14, F64, F65: what came later is gone, its positions are never given out again, and nobody of before writes.
+#[test]
+fn a_rollback_abandons_what_came_later() {
+    let mut manifest = manifest();
+    manifest.apply(&mark(1, tail(2, 15))).unwrap();
+    manifest.apply(&adopt(1, position(1, 12))).unwrap();
+    manifest.apply(&adopt(2, position(1, 25))).unwrap();
+    manifest.apply(&mark(2, tail(3, 25))).unwrap();
+    declined(&mut manifest, &roll_back(3), Declined::Unknown);
+    let dropped = manifest.apply(&roll_back(1)).unwrap().dropped;
+    let segment = |number| DataFile::Segment(SHARD, SegmentSeq(number));
+    assert_eq!(dropped, [segment(3), segment(4), DataFile::Snapshot(SHARD, SnapshotSeq(2))]);
+    assert_eq!((manifest.timeline, manifest.versions.len()), (1, 1));
+    let shard = &manifest.shards[0];
+    assert_eq!((shard.segments[&SegmentSeq(2)].valid_to, shard.epochs[0].end), (Some(tail(2, 15)), Some(Lsn(15))));
+    assert!(shard.is_abandoned(position(1, 15)) && !shard.is_abandoned(position(1, 14)));
+    let (incarnation, segment) = (Incarnation(1), SegmentSeq(5));
+    declined(&mut manifest, &Edit::Register { shard: SHARD, incarnation, segment, bytes: 4096 }, Declined::Stale);
+    declined(&mut manifest, &adopt(3, position(1, 20)), Declined::Ended);
+
+    // The next life goes on behind the version, twice; then everything goes back once more.
+    for (life, segment) in [(3, 5), (4, 6)] {
+        let (incarnation, segment) = (Incarnation(life), SegmentSeq(segment));
+        manifest.apply(&Edit::Register { shard: SHARD, incarnation, segment, bytes: 4096 }).unwrap();
+        let before = &manifest.shards[0];
+        let expects = (before.epoch(), before.incarnation);
+        let sealed = Some(if life == 3 { tail(2, 15) } else { tail(5, 18) });
+        manifest.apply(&Edit::Begin { shard: SHARD, expects, sealed, incarnation, segment }).unwrap();
+    }
+    assert_eq!(manifest.shards[0].epoch(), Epoch(3));
+    manifest.apply(&roll_back(1)).unwrap();
+    let shard = &manifest.shards[0];
+    assert_eq!((shard.epoch(), shard.epochs.len()), (Epoch(3), 1));
+    for (epoch, lsn) in [(1, 15), (2, 15), (3, 18)] {
+        assert!(shard.is_abandoned(position(epoch, lsn)));
+    }
+}
