@@ -67,6 +67,17 @@ impl<E> Scratch<E> {
     }
 }
 
+/// What landing will make of one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change<'a, E> {
+    /// The key.
+    pub key: &'a [u8],
+    /// What is there before; none if nothing is, or if all keys are cleared first.
+    pub old: Option<&'a E>,
+    /// What will be there; none if the key is removed. May be equal to the old one.
+    pub new: Option<&'a E>,
+}
+
 /// What [`StateMachine::apply`](crate::StateMachine::apply) reads and writes: the keys of one shard.
 ///
 /// Reads see the shard and the command's own writes. The writes land together when `apply` returns `Ok`, and not at all
@@ -180,6 +191,31 @@ impl<'a, E> Txn<'a, E> {
         };
         let cleared = if self.cleared { -(self.map.bytes() as i64) } else { 0 };
         cleared + self.scratch.writes.iter().map(|write| after(write) - before(write)).sum::<i64>()
+    }
+
+    /// Will landing remove every key first?
+    #[doc(hidden)]
+    #[must_use]
+    pub fn clears(&self) -> bool {
+        self.cleared
+    }
+
+    /// What landing will do to each key that was written, once for each, in no order to rely on. What [`Txn::clears`]
+    /// removes is not among it: that is all of the map which [`Txn::land`] then returns.
+    ///
+    /// The old entities are those of this transaction's own map, which nobody else can change before it lands. It is
+    /// asked beforehand because what callers do with entities, such as to encode them, runs code of the application,
+    /// which may fail or panic: then the transaction is dropped, and nothing has landed.
+    #[doc(hidden)]
+    pub fn changes(&self) -> impl Iterator<Item = Change<'_, E>> {
+        self.scratch.writes.iter().map(|write| {
+            let entry = if self.cleared { None } else { self.map.entry(write.hash(), write.key()) };
+            let new = match write {
+                Write::Put(entry) => Some(entry.value()),
+                Write::Remove { .. } => None,
+            };
+            Change { key: write.key(), old: entry.map(Entry::value), new }
+        })
     }
 
     /// Lands the writes. Returns the map that was cleared, if one was: it may be large, and is the reaper's to drop.
