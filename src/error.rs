@@ -58,6 +58,21 @@ pub enum OpenError {
         /// The routing's id.
         found: u32,
     },
+    /// The directory has no such version, or it was retired meanwhile.
+    #[error("{version} is not there")]
+    NoVersion {
+        /// The version.
+        version: VersionId,
+    },
+    /// A shard's part of a version cannot be read.
+    #[error("{shard}: {error}")]
+    Shard {
+        /// The shard.
+        shard: ShardId,
+        /// Why not.
+        #[source]
+        error: LogError,
+    },
     /// An actor could not be started: there is no tokio runtime, the process has no thread or file descriptor left, or
     /// the manifest could not remember poison.
     #[error("an actor could not be started: {reason}")]
@@ -128,6 +143,9 @@ pub enum NotExecuted {
     /// There is no space on the disk for the log to go on. The shard goes on by itself when there is.
     #[error("there is no space for the log")]
     StorageFull,
+    /// [`Runtime::rollback`](crate::Runtime::rollback) went back to an earlier state while it waited.
+    #[error("the runtime went back to an earlier version")]
+    RolledBack,
     /// `apply` panicked; nothing has changed. It will again, unless the state is another by then.
     #[error("the state machine panicked")]
     Panicked,
@@ -237,4 +255,15 @@ pub enum VersionError {
     /// There is no such version, or there is none any more.
     #[error("{0} is not there")]
     Unknown(VersionId),
+    /// What the version needs cannot be read. Nothing was touched.
+    #[error("{version} cannot be gone back to: {reason}")]
+    Unreachable {
+        /// The version.
+        version: VersionId,
+        /// Which file, and what is wrong with it.
+        reason: String,
+    },
+    /// No version is that old.
+    #[error("no version is that old")]
+    NoneBefore,
 }

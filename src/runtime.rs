@@ -24,6 +24,7 @@ use crate::error::{NotExecuted, OpenError, ShutdownError};
 use crate::machine::StateMachine;
 use crate::model::{Position, ShardId};
 use crate::state::KeyHasher;
+use crate::storage::disk::Disk;
 use crate::sync::Arc;
 use crate::sync::published::Positioned;
 
@@ -50,6 +51,7 @@ pub(crate) struct Shared<M: StateMachine> {
     pub(crate) options: Arc<Options>,
     pub(crate) hasher: KeyHasher,
     pub(crate) keeper: Keeper,
+    pub(crate) disk: Arc<dyn Disk>,
     pub(crate) decodes: Decodes,
     pub(crate) report: RecoveryReport,
     pub(crate) root: ActorRef<RootMessage<M>>,
@@ -91,6 +93,8 @@ pub enum Outcome {
     Pending,
     /// Not part of the log, now and after any recovery: never executed, or answered `Accepted` or `Written` and lost.
     NotExecuted,
+    /// Executed, and undone since: [`Runtime::rollback`] went back to an earlier version.
+    RolledBack,
     /// Never given out by this directory, as far as it remembers.
     Forgotten,
 }

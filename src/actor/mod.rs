@@ -14,6 +14,7 @@
 pub(crate) mod clock;
 pub(crate) mod credits;
 pub(crate) mod keeper;
+pub(crate) mod looking_back;
 pub(crate) mod manifest_keeper;
 mod naming;
 pub(crate) mod opening;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::replay::{Replay, Replayed, ShardRecovery};
+use super::replay::{self, Replayed, ShardRecovery, Until};
 use super::slot::Entity;
 use crate::config::Options;
 use crate::error::OpenError;
@@ -20,7 +20,6 @@ use crate::storage::error::{IoContext, LogError};
 use crate::storage::layout::Layout;
 use crate::storage::{manifest_log, recovery};
 use crate::sync::Arc;
-use crate::sync::Mutex;
 
 /// Shards of a new directory, unless the options say otherwise.
 const SHARDS: u32 = 1;
@@ -73,7 +72,8 @@ pub(crate) fn open<M: StateMachine>(
     let manifest = open_manifest(disk, &layout, options)?;
     let shards = manifest.manifest.shards.len() as u32;
     let hasher = KeyHasher::new(&manifest.manifest.routing, shards);
-    let recovered = recover_all(machine, disk.as_ref(), &layout, &manifest.manifest, options);
+    let whole = |_| Until::End(None);
+    let recovered = replay::all(machine, disk.as_ref(), &layout, &manifest.manifest, options.poison, whole);
     let mut opened = Vec::new();
     let mut reports = Vec::new();
     for (shard, recovered) in (0..shards).map(ShardId).zip(recovered) {
@@ -185,36 +185,4 @@ fn new_manifest(layout: &Layout, shards: u32) -> Result<Manifest, OpenError> {
     }
     let routing = Routing { id: KeyHasher::ROUTING_ID, key };
     Ok(Manifest::new(DirectoryId(directory), routing, shards))
-}
-
-/// Recovers all shards, as many at a time as there are processors.
-fn recover_all<M: StateMachine>(
-    machine: &M,
-    disk: &dyn Disk,
-    layout: &Layout,
-    manifest: &Manifest,
-    options: &Options,
-) -> Vec<Result<Replayed<Entity<M>>, LogError>> {
-    let shards = manifest.shards.len();
-    let workers = thread::available_parallelism().map_or(1, usize::from).min(shards);
-    let waiting = Mutex::new((0..shards as u32).map(ShardId));
-    let done = Mutex::new(Vec::with_capacity(shards));
-    let work = || {
-        loop {
-            let Some(shard) = waiting.lock().next() else { return };
-            let replay = Replay { machine, disk, layout, manifest, poison: options.poison, shard, known_end: None };
-            let recovered = replay.run();
-            done.lock().push((shard, recovered));
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 1..workers {
-            // One thread is enough if there are no more to be had.
-            let _ = thread::Builder::new().spawn_scoped(scope, work);
-        }
-        work();
-    });
-    let mut done = std::mem::take(&mut *done.lock());
-    done.sort_by_key(|(shard, _)| *shard);
-    done.into_iter().map(|(_, recovered)| recovered).collect()
 }

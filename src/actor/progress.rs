@@ -36,17 +36,27 @@ pub(crate) fn ask<M: StateMachine>(slot: &Slot<M>) {
     let _ = slot.lane.ring();
 }
 
-/// Waits for a root that holds everything below `wanted`.
-pub(crate) async fn fresh<M: StateMachine>(slot: &Slot<M>, wanted: Position, deadline: Instant) -> Seen<M> {
+/// What is published does not hold everything below `wanted`.
+pub(crate) fn stale<M: StateMachine>(slot: &Slot<M>, wanted: Position) -> ReadError {
+    ReadError::Stale { shard: slot.shard, published: slot.published.latest().end(), answered: wanted }
+}
+
+/// Waits for a root that holds everything below `wanted`, in this timeline or a later one.
+pub(crate) async fn fresh<M: StateMachine>(
+    slot: &Slot<M>,
+    wanted: Position,
+    timeline: u64,
+    deadline: Instant,
+) -> Seen<M> {
     let (mut asks, mut late) = (true, false);
     loop {
         let mut changed = pin!(slot.changed.notified());
         changed.as_mut().enable();
         let root = slot.published.latest();
-        if root.end() >= wanted {
+        if root.end() >= wanted && root.timeline() >= timeline {
             return Ok(root);
         }
-        let stale = ReadError::Stale { shard: slot.shard, published: root.end(), answered: wanted };
+        let stale = stale(slot, wanted);
         // In an orderly end the last root comes after the lane was closed.
         if slot.lane.is_closed() && slot.life().log.is_closed() {
             return Err(stale);
@@ -66,6 +76,9 @@ pub(crate) async fn fresh<M: StateMachine>(slot: &Slot<M>, wanted: Position, dea
 /// What became of a position, from the watermarks and the manifest's table of epochs.
 pub(crate) fn outcome<M: StateMachine>(slot: &Slot<M>, keeper: &Keeper, position: Position) -> Outcome {
     let (life, shard, manifest) = (slot.life(), slot.shard, keeper.manifest());
+    if manifest.shard(shard).is_some_and(|shard| shard.is_abandoned(position)) {
+        return Outcome::RolledBack;
+    }
     let epochs = manifest.shard(shard).map(|shard| shard.epochs.iter());
     let record = epochs.and_then(|mut epochs| epochs.find(|record| record.epoch == position.epoch));
     let Some(record) = record.filter(|record| record.first <= position.lsn) else {
@@ -103,7 +116,7 @@ pub(crate) async fn durable<M: StateMachine>(
         changed.as_mut().enable();
         match outcome(slot, keeper, position) {
             Outcome::Durable => return Ok(()),
-            Outcome::NotExecuted | Outcome::Forgotten => return Err(DurableError::NotExecuted),
+            Outcome::NotExecuted | Outcome::RolledBack | Outcome::Forgotten => return Err(DurableError::NotExecuted),
             Outcome::Accepted | Outcome::Pending => {}
         }
         let life = Arc::clone(&slot.life());

@@ -1,5 +1,6 @@
 //! From a shard's files to its state: the newest snapshot that verifies, and the commands behind it applied again.
 
+mod all;
 mod load;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,15 +9,16 @@ use std::time::{Duration, Instant};
 
 use crate::config::Poison;
 use crate::machine::{At, StateMachine};
-use crate::model::{Batch, Edit, Epoch, Lsn, Manifest, Position, SegmentSeq, ShardId, Tail, Time};
+use crate::model::{Batch, Edit, Epoch, Lsn, Manifest, Point, Position, SegmentSeq, ShardId, Tail, Time};
 use crate::state::map::Map;
 use crate::state::{KeyHasher, Scratch, Txn};
 use crate::storage::codec;
 use crate::storage::disk::Disk;
 use crate::storage::error::{LogError, SnapshotError};
 use crate::storage::layout::Layout;
-use crate::storage::recovery::{self, Wanted};
+use crate::storage::recovery::{self, Recovered, Wanted};
 use crate::sync::Arc;
+pub(crate) use all::all;
 use load::Loaded;
 
 /// A shard's state, read from its files.
@@ -27,6 +29,8 @@ pub(crate) struct Replayed<E> {
     pub(crate) tail: Option<Tail>,
     /// Where each file of the log begins.
     pub(crate) begins: BTreeMap<SegmentSeq, Tail>,
+    /// The manifest's when the files were read.
+    pub(crate) timeline: u64,
     /// What was found now, and the manifest has to know before anybody sees the result: poison, damaged snapshots.
     pub(crate) findings: Vec<Edit>,
     pub(crate) report: ShardRecovery,
@@ -71,7 +75,16 @@ pub(crate) struct Replay<'a, M> {
     pub(crate) manifest: &'a Manifest,
     pub(crate) poison: Poison,
     pub(crate) shard: ShardId,
-    pub(crate) known_end: Option<Tail>,
+    pub(crate) until: Until,
+}
+
+/// How far to replay.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Until {
+    /// To the end of the log, which this process may have chosen already.
+    End(Option<Tail>),
+    /// To where a version lies.
+    Point(Point),
 }
 
 struct Applier<'a, M: StateMachine> {
@@ -112,14 +125,7 @@ impl<M: StateMachine> Replay<'_, M> {
             skipped_count: 0,
             progress: started,
         };
-        let recovered = recovery::recover(
-            self.disk,
-            self.layout,
-            self.manifest,
-            self.shard,
-            Wanted { from, known_end: self.known_end },
-            &mut |epoch, batch| applier.batch(epoch, &batch),
-        )?;
+        let recovered = self.read(from, &mut |epoch, batch| applier.batch(epoch, &batch))?;
         let report = ShardRecovery {
             shard: self.shard,
             next: recovered.tail.map_or(Lsn::FIRST, |tail| tail.end),
@@ -152,9 +158,31 @@ impl<M: StateMachine> Replay<'_, M> {
             time: applier.time,
             tail: recovered.tail,
             begins: recovered.begins,
+            timeline: self.manifest.timeline,
             findings,
             report,
         })
+    }
+}
+
+impl<M: StateMachine> Replay<'_, M> {
+    /// Reads what a snapshot does not hold.
+    fn read(
+        &self,
+        from: Lsn,
+        visit: &mut dyn FnMut(Epoch, Batch) -> Result<(), LogError>,
+    ) -> Result<Recovered, LogError> {
+        let Self { disk, layout, manifest, shard, .. } = *self;
+        match self.until {
+            Until::End(known_end) => {
+                recovery::recover(disk, layout, manifest, shard, Wanted { from, known_end }, visit)
+            }
+            Until::Point(Point { tail: Some(tail), .. }) => {
+                recovery::recover_up_to(disk, layout, manifest, shard, (from, tail), visit)
+            }
+            // Nothing was ever written there.
+            Until::Point(Point { tail: None, .. }) => Ok(Recovered::default()),
+        }
     }
 }
 

@@ -1,9 +1,11 @@
-//! The rewrite coordinator's shell: makes versions, one at a time, and retires old ones.
+//! The rewrite coordinator's shell: makes versions, one at a time, goes back to them, and retires old ones.
 //!
-//! It feeds [`protocol::cut`](crate::protocol::cut) and carries out what that says. Shards answer it by messages; what
+//! It feeds [`protocol::cut`](crate::protocol::cut) and [`protocol::rollback`](crate::protocol::rollback), and carries
+//! out what they say. Shards answer it by messages; what
 //! waits for a disk runs in tasks. It dies with the runtime.
 
 mod effects;
+mod going_back;
 mod retention;
 
 use std::collections::BTreeMap;
@@ -13,18 +15,21 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::oneshot;
 
 use super::clock::Clock;
+use super::replay::Replayed;
 use super::shard_supervisor::Commons;
 use super::slot::{Entity, Slot};
 use super::snapshotter::recorded_end;
 use super::snapshotter::worker::Cancel;
-use crate::error::VersionError;
+use crate::error::{OpenError, VersionError};
 use crate::machine::StateMachine;
 use crate::model::{Incarnation, Position, ShardId, Tail, VersionId};
 use crate::protocol::cut::{Cuts, Event, Failed, Kind};
 use crate::protocol::hold::CutId;
+use crate::protocol::rollback::{self, Rollbacks};
 use crate::state::Root;
 use crate::sync::Arc;
 use crate::sync::published::Positioned;
+use going_back::GoingBack;
 use retention::Growth;
 
 /// How often it is looked whether a rewrite is due, or a version too old.
@@ -42,6 +47,12 @@ pub(crate) enum CoordinatorMessage<M: StateMachine> {
     Held(Held<M>),
     /// Somebody answers.
     Answer(Event),
+    /// Go back to a version.
+    RollBack(VersionId, Reply),
+    /// Every shard's state at that version, or why there is none.
+    Loaded(Result<Vec<Replayed<Entity<M>>>, Box<OpenError>>),
+    /// Of the rollback that runs.
+    Rollback(rollback::Event),
     /// Give a version up.
     Retire(VersionId, RpcReplyPort<Result<(), VersionError>>),
     /// Is a rewrite due, or a version too old?
@@ -77,6 +88,9 @@ pub(crate) struct CoordinatorState<M: StateMachine> {
     roots: BTreeMap<ShardId, AtCut<M>>,
     writing: BTreeMap<(CutId, ShardId), Arc<Cancel>>,
     growth: Growth,
+    rollbacks: Rollbacks,
+    /// The present rollback: who is told, what was read, and why nothing could be.
+    going_back: Option<GoingBack<M>>,
 }
 
 /// See the module.
@@ -107,7 +121,21 @@ impl<M: StateMachine> Actor for RewriteCoordinator<M> {
         myself.send_interval(LOOK, || CoordinatorMessage::Look);
         let growth = Growth::new(&slots);
         let (making, roots, writing) = (None, BTreeMap::new(), BTreeMap::new());
-        Ok(CoordinatorState { commons, slots, myself, core, making, roots, writing, growth })
+        let rollbacks = Rollbacks::new(slots.len() as u32);
+        let mut state = CoordinatorState {
+            commons,
+            slots,
+            myself,
+            core,
+            making,
+            roots,
+            writing,
+            growth,
+            rollbacks,
+            going_back: None,
+        };
+        state.finish_rollback();
+        Ok(state)
     }
 
     async fn handle(
@@ -120,6 +148,9 @@ impl<M: StateMachine> Actor for RewriteCoordinator<M> {
             CoordinatorMessage::Make(kind, reply) => state.make(kind, Some(reply)),
             CoordinatorMessage::Held(held) => state.held(held),
             CoordinatorMessage::Answer(event) => state.feed(event),
+            CoordinatorMessage::RollBack(version, reply) => state.go_back(version, reply),
+            CoordinatorMessage::Loaded(loaded) => state.loaded(loaded),
+            CoordinatorMessage::Rollback(event) => state.feed_rollback(event),
             CoordinatorMessage::Retire(version, reply) => state.retire(version, reply),
             CoordinatorMessage::Look => state.look(),
         }
@@ -129,7 +160,7 @@ impl<M: StateMachine> Actor for RewriteCoordinator<M> {
 
 impl<M: StateMachine> CoordinatorState<M> {
     fn make(&mut self, kind: Kind, reply: Option<Reply>) {
-        if self.core.is_busy() {
+        if self.core.is_busy() || self.rollbacks.is_busy() {
             if let Some(reply) = reply {
                 let _ = reply.send(Err(VersionError::Busy));
             }

@@ -370,7 +370,12 @@ impl<M: StateMachine> ShardState<M> {
         (self.refreshed_ms, self.changed) = (now_ms, false);
         let end = Position { epoch: self.life.epoch, lsn: self.next };
         let time = if batch.lengths.is_empty() { self.time } else { batch.time };
-        Some(Arc::new(Root::new(self.map.clone(), end, time, Arc::clone(&self.reaper))))
+        Some(Arc::new(self.root(end, time)))
+    }
+
+    /// The state as it is.
+    fn root(&self, end: Position, time: Time) -> Root<Entity<M>> {
+        Root::new(self.map.clone(), end, time, Arc::clone(&self.reaper)).of_timeline(self.life.timeline)
     }
 
     fn arm_expiry(&mut self, myself: &ActorRef<ShardMessage>, at_ms: u64) {

@@ -10,10 +10,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pair::Pair;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use tokio::sync::oneshot;
 
 use super::clock::Clock;
 use super::keeper::Keeper;
-use super::replay::{Replay, Replayed};
+use super::replay::{Replay, Replayed, Until};
 use super::rewrite_coordinator::CoordinatorMessage;
 use super::root::{Internal, RootMessage};
 use super::shard::ShardMessage;
@@ -52,6 +53,8 @@ pub(crate) enum SupervisorMessage<M: StateMachine> {
     PauseOver(Incarnation),
     /// The log was read for this life, or not.
     Recovered(Incarnation, Result<Box<Replayed<Entity<M>>>, LogError>),
+    /// A rollback was committed: go on with this, or read the files again; say whether that went well.
+    RolledBack(Option<Box<Replayed<Entity<M>>>>, oneshot::Sender<bool>),
     /// Drain the shard and its writer, then end.
     Finish,
     /// The writer has written, synced and answered everything.
@@ -100,9 +103,9 @@ pub(crate) fn next_life<M: StateMachine>(
     first: crate::model::Lsn,
     begins: BTreeMap<SegmentSeq, Tail>,
 ) -> Life<M> {
-    let record = keeper_manifest.shard(shard);
+    let (record, timeline) = (keeper_manifest.shard(shard), keeper_manifest.timeline);
     let expects = record.map_or((Epoch(0), Incarnation(0)), |shard| (shard.epoch(), shard.incarnation));
-    Life::new(expects.1.next().max(at_least), expects, first, begins)
+    Life::new(expects.1.next().max(at_least), expects, timeline, first, begins)
 }
 
 async fn start_snapshotter<M: StateMachine>(
@@ -129,6 +132,7 @@ impl<M: StateMachine> Actor for ShardSupervisor<M> {
         arguments: SupervisorArguments<M>,
     ) -> Result<SupervisorState<M>, ActorProcessingErr> {
         let SupervisorArguments { commons, slot, root, replayed } = arguments;
+        *slot.supervisor.lock() = Some(myself.clone());
         let life = Arc::clone(&slot.life());
         let (incarnation, known_end) = (life.incarnation, replayed.tail);
         // Whoever opens hears of it if there is no thread to be had.
@@ -161,6 +165,10 @@ impl<M: StateMachine> Actor for ShardSupervisor<M> {
             }
             SupervisorMessage::Recovered(incarnation, recovered) => {
                 state.recovered(incarnation, recovered).await;
+            }
+            SupervisorMessage::RolledBack(replayed, done) => {
+                let resumed = state.rolled_back(replayed).await;
+                let _ = done.send(resumed);
             }
             SupervisorMessage::Finish => state.finish().await,
             SupervisorMessage::Finished { incarnation } => {
@@ -238,15 +246,20 @@ impl<M: StateMachine> SupervisorState<M> {
                 self.myself.send_after(pause, move || SupervisorMessage::PauseOver(incarnation));
             }
             Effect::Recover(incarnation) => self.recover(incarnation),
-            Effect::Start(incarnation) => {
-                if let Some(life) = self.begin_life(incarnation) {
+            Effect::Start(incarnation) => match self.begin_life(incarnation) {
+                Some(life) => {
                     self.slot.counters.restarts.add(1);
                     self.start(life).await;
                     if self.finishing {
                         self.finish().await;
                     }
                 }
-            }
+                // A rollback came in between: what was read is not the state any more.
+                None => {
+                    let now_ms = self.commons.clock.now_ms();
+                    Box::pin(self.feed(Event::Died { incarnation, now_ms })).await;
+                }
+            },
             // A life in which nothing will ever be accepted.
             Effect::Show(incarnation) => {
                 if let Some(life) = self.begin_life(incarnation) {
@@ -299,7 +312,7 @@ impl<M: StateMachine> SupervisorState<M> {
                 manifest: &manifest,
                 poison: commons.options.poison,
                 shard,
-                known_end,
+                until: Until::End(known_end),
             };
             // Whatever panics in there, the supervisor hears of it.
             let recovered = catch_unwind(AssertUnwindSafe(|| replay.run()));
@@ -337,6 +350,29 @@ impl<M: StateMachine> SupervisorState<M> {
         self.feed(event).await;
     }
 
+    /// What a rollback has left is the state. A life that has read the files since has it already.
+    async fn rolled_back(&mut self, replayed: Option<Box<Replayed<Entity<M>>>>) -> bool {
+        let (shard, manifest) = (self.slot.shard, self.commons.keeper.manifest());
+        if self.slot.life().timeline == manifest.timeline {
+            return self.core.is_serving();
+        }
+        let recorded = manifest.shard(shard).map_or(Incarnation(0), |record| record.incarnation);
+        match replayed {
+            Some(replayed) => {
+                self.known_end = replayed.tail;
+                self.replayed = Some(Box::new(Replayed { timeline: manifest.timeline, ..*replayed }));
+                let next = recorded.max(self.core.incarnation()).next();
+                self.feed(Event::RolledBack(next)).await;
+            }
+            None => {
+                let (incarnation, now_ms) = (self.core.incarnation(), self.commons.clock.now_ms());
+                self.known_end = None;
+                self.feed(Event::Died { incarnation, now_ms }).await;
+            }
+        }
+        self.core.is_serving()
+    }
+
     async fn remember(&self, findings: &[Edit]) -> bool {
         for edit in findings {
             if self.commons.keeper.edit(edit.clone()).await != EditOutcome::Committed {
@@ -352,13 +388,15 @@ impl<M: StateMachine> SupervisorState<M> {
         let manifest = self.commons.keeper.manifest();
         let begins = replayed.begins.clone();
         let mut life = next_life(&manifest, self.slot.shard, incarnation, replayed.end, begins);
+        // What the files were read for, whatever has happened since.
+        life.timeline = replayed.timeline;
         life.restarted = true;
+        self.core.renumber(life.incarnation);
         let life = Arc::new(life);
         let end = Position { epoch: life.epoch, lsn: replayed.end };
         let reaper = Arc::clone(&self.commons.reaper);
-        let root = Arc::new(Root::new(replayed.map.clone(), end, replayed.time, reaper));
-        self.slot.begin_life(Arc::clone(&life), root);
-        Some(life)
+        let root = Root::new(replayed.map.clone(), end, replayed.time, reaper).of_timeline(life.timeline);
+        self.slot.begin_life(Arc::clone(&life), Arc::new(root)).then_some(life)
     }
 
     /// Starts the pair of a life that follows a death, which begins at once.

@@ -14,6 +14,7 @@ use super::credits::{Credits, Held};
 use super::overdue::Deadlines;
 use super::rewrite_coordinator::CoordinatorMessage;
 use super::shard::ShardMessage;
+use super::shard_supervisor::SupervisorMessage;
 use super::snapshotter::SnapshotMessage;
 use crate::error::{NotExecuted, SubmitError};
 use crate::machine::StateMachine;
@@ -100,6 +101,8 @@ pub(crate) struct Life<M: StateMachine> {
     pub(crate) expects: (Epoch, Incarnation),
     /// It follows a life of this very process.
     pub(crate) restarted: bool,
+    /// The runtime's timeline that it belongs to.
+    pub(crate) timeline: u64,
     /// Where its log began.
     pub(crate) first: Lsn,
     pub(crate) tenure: Tenure<Vec<Applied<M>>>,
@@ -126,13 +129,16 @@ pub(crate) struct Slot<M: StateMachine> {
     pub(crate) credits: Arc<Credits>,
     pub(crate) counters: Counters,
     life: ArcSwap<Life<M>>,
+    /// The timeline that lives may begin in.
+    timeline: Mutex<u64>,
     gate: Mutex<Option<NotExecuted>>,
     /// Commands that were answered before they were durable, and lost.
     pub(crate) lost: Mutex<Vec<LostRange>>,
     pub(crate) snapshots: Mutex<SnapshotsTaken>,
     /// Whom to ask for one.
     pub(crate) snapshotter: Mutex<Option<ActorRef<SnapshotMessage>>>,
-    /// The shard's actor of the present life, and who makes cuts.
+    /// The shard's supervisor, its actor of the present life, and who makes cuts.
+    pub(crate) supervisor: Mutex<Option<ActorRef<SupervisorMessage<M>>>>,
     pub(crate) actor: Mutex<Option<ActorRef<ShardMessage>>>,
     pub(crate) coordinator: Mutex<Option<ActorRef<CoordinatorMessage<M>>>>,
     /// The smallest snapshot number that this process has not used.
@@ -197,6 +203,7 @@ impl<M: StateMachine> Life<M> {
     pub(crate) fn new(
         incarnation: Incarnation,
         expects: (Epoch, Incarnation),
+        timeline: u64,
         first: Lsn,
         begins: BTreeMap<SegmentSeq, Tail>,
     ) -> Self {
@@ -205,6 +212,7 @@ impl<M: StateMachine> Life<M> {
             epoch: expects.0.next(),
             expects,
             restarted: false,
+            timeline,
             first,
             tenure: Tenure::new(first),
             room: Room::new(),
@@ -266,11 +274,13 @@ impl<M: StateMachine> Slot<M> {
             changed: Notify::new(),
             credits: Arc::new(credits),
             counters: Counters::default(),
+            timeline: Mutex::new(life.timeline),
             life: ArcSwap::from_pointee(life),
             gate: Mutex::new(None),
             lost: Mutex::new(Vec::new()),
             snapshots: Mutex::default(),
             snapshotter: Mutex::new(None),
+            supervisor: Mutex::new(None),
             actor: Mutex::new(None),
             coordinator: Mutex::new(None),
             snapshot_numbers: Mutex::new(SnapshotSeq(1)),
@@ -282,12 +292,34 @@ impl<M: StateMachine> Slot<M> {
         self.life.load()
     }
 
-    /// A new life begins with a recovered root.
-    pub(crate) fn begin_life(&self, life: Arc<Life<M>>, root: Arc<Root<Entity<M>>>) {
-        self.name_the_lost(&self.life(), life.first);
+    /// A new life begins with a recovered root; not in a timeline that a rollback has ended.
+    pub(crate) fn begin_life(&self, life: Arc<Life<M>>, root: Arc<Root<Entity<M>>>) -> bool {
+        let timeline = self.timeline.lock();
+        if *timeline != life.timeline {
+            return false;
+        }
+        let before = self.life();
+        if before.timeline == life.timeline {
+            self.name_the_lost(&before, life.first);
+        }
         // A root of the old life may be ahead of the recovered one only by what was never answered durably.
         self.published.replace(root);
         self.life.store(life);
+        self.changed.notify_waiters();
+        true
+    }
+
+    /// A rollback has ended the timeline of whatever lives here: nothing of it is answered or begins any more, and what
+    /// waits was meant for a state that is gone.
+    pub(crate) fn abandon(&self, timeline: u64) {
+        let mut present = self.timeline.lock();
+        if *present == timeline {
+            return;
+        }
+        *present = timeline;
+        self.life().revoke(self.shard);
+        drop(present);
+        self.refuse_all(&NotExecuted::RolledBack);
         self.changed.notify_waiters();
     }
 
@@ -333,7 +365,10 @@ impl<M: StateMachine> Slot<M> {
 
     /// Answers everything that waits in the lane with the gate's reason.
     pub(crate) fn refuse_waiting(&self) {
-        let reason = self.refusal().unwrap_or(NotExecuted::ShuttingDown);
+        self.refuse_all(&self.refusal().unwrap_or(NotExecuted::ShuttingDown));
+    }
+
+    fn refuse_all(&self, reason: &NotExecuted) {
         while let Some(waiting) = self.lane.pop() {
             waiting.refuse(&self.credits, reason.clone());
         }

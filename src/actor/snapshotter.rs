@@ -82,8 +82,7 @@ impl<M: StateMachine> Actor for Snapshotter<M> {
         arguments: SnapshotterArguments<M>,
     ) -> Result<SnapshotterState<M>, ActorProcessingErr> {
         let SnapshotterArguments { commons, slot, log_bytes } = arguments;
-        let nothing = Taken { at: Progress { end: Lsn::FIRST, log_bytes: 0 }, bytes: 0 };
-        let last = newest(&commons.keeper.manifest(), slot.shard, 0).unwrap_or(nothing);
+        let last = newest(&commons.keeper.manifest(), slot.shard, 0);
         let core = Snapshots::new(commons.options.snapshots.plan(), last, commons.clock.now_ms());
         myself.send_interval(LOOK, || SnapshotMessage::Look);
         *slot.snapshotter.lock() = Some(myself.clone());
@@ -109,9 +108,8 @@ impl<M: StateMachine> Actor for Snapshotter<M> {
         match message {
             SnapshotMessage::Look => {
                 let progress = state.progress();
-                if let Some(taken) = newest(&state.commons.keeper.manifest(), state.slot.shard, progress.log_bytes) {
-                    state.feed(Event::Found(taken));
-                }
+                let newest = newest(&state.commons.keeper.manifest(), state.slot.shard, progress.log_bytes);
+                state.feed(Event::Found(newest));
                 state.feed(Event::Looked(progress));
             }
             SnapshotMessage::Take(reply) => {
@@ -226,7 +224,6 @@ impl<M: StateMachine> SnapshotterState<M> {
             slot: Arc::clone(&self.slot),
             cancel,
             log_bytes: self.log_bytes,
-            last: self.core.last().at.end,
         };
         let myself = self.myself.clone();
         tokio::spawn(async move {
@@ -236,10 +233,12 @@ impl<M: StateMachine> SnapshotterState<M> {
     }
 }
 
-/// The newest snapshot that the manifest has, with the log as it is now: a rewrite makes snapshots too.
-fn newest(manifest: &Manifest, shard: ShardId, log_bytes: u64) -> Option<Taken> {
-    let (_, record) = manifest.shard(shard)?.snapshots_oldest_first().pop()?;
-    Some(Taken { at: Progress { end: record.end.lsn, log_bytes }, bytes: record.bytes })
+/// The newest snapshot that the manifest has, with the log as it is now: a rewrite makes snapshots too, and a rollback
+/// drops some.
+fn newest(manifest: &Manifest, shard: ShardId, log_bytes: u64) -> Taken {
+    let newest = manifest.shard(shard).and_then(|record| record.snapshots_oldest_first().pop());
+    let (end, bytes) = newest.map_or((Lsn::FIRST, 0), |(_, record)| (record.end.lsn, record.bytes));
+    Taken { at: Progress { end, log_bytes }, bytes }
 }
 
 fn reason(failure: Failure) -> NoSnapshot {

@@ -8,6 +8,9 @@
 //! | [`commit`] | in which order a WAL writer writes, syncs, publishes and answers |
 //! | [`manifest`] | when an edit is in the manifest, and what its requester is told |
 //! | [`restart`] | when a shard's actors are revoked, recovered, begun anew or fenced |
+//! | [`cut`] | how a version comes to be, over all shards |
+//! | [`hold`] | one shard's part in that |
+//! | [`rollback`] | in which order files, manifest and shards go back to a version |
 //! | [`snapshot`] | when a shard's snapshot is taken, adopted, given up |
 //! | [`shutdown`] | who is drained after whom, and when waiting ends |
 //!
@@ -19,5 +22,6 @@ pub mod cut;
 pub mod hold;
 pub mod manifest;
 pub mod restart;
+pub mod rollback;
 pub mod shutdown;
 pub mod snapshot;

@@ -61,6 +61,8 @@ pub enum Event {
     Recovered(Incarnation),
     /// The log cannot be read and never will be.
     Refused(Incarnation),
+    /// A rollback has ended whatever life there is or was to come. This one is the next, and its state is at hand.
+    RolledBack(Incarnation),
     /// The runtime stops.
     Stop,
 }
@@ -119,6 +121,11 @@ impl Lives {
         self.incarnation
     }
 
+    /// The life that begins now is called so: the manifest has seen more lives than came from here.
+    pub fn renumber(&mut self, incarnation: Incarnation) {
+        self.incarnation = self.incarnation.max(incarnation);
+    }
+
     /// Is a life serving?
     #[must_use]
     pub fn is_serving(&self) -> bool {
@@ -161,6 +168,13 @@ impl Lives {
             }
             (Event::Refused(incarnation), Phase::Recovering) if incarnation == self.incarnation => {
                 self.fence(Fenced::Refused, effects);
+            }
+            (Event::RolledBack(incarnation), phase)
+                if !matches!(phase, Phase::Fenced | Phase::Stopped) && incarnation > self.incarnation =>
+            {
+                effects.push(Effect::Revoke(self.incarnation));
+                (self.incarnation, self.phase) = (incarnation, Phase::Serving);
+                effects.push(Effect::Start(incarnation));
             }
             (Event::Stop, phase) => {
                 self.phase = Phase::Stopped;

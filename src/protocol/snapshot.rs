@@ -87,7 +87,7 @@ pub enum Failure {
 pub enum Event {
     /// A look at the shard, now and then.
     Looked(Progress),
-    /// The manifest has this one, whoever has made it.
+    /// The newest one that the manifest has, whoever has made it; the state may have gone back to it.
     Found(Taken),
     /// Somebody wants one of the present state, whatever the plan says.
     Requested(Token),
@@ -167,18 +167,12 @@ impl Snapshots {
         self.phase != Phase::Idle
     }
 
-    /// The last snapshot that was adopted.
-    #[must_use]
-    pub fn last(&self) -> Taken {
-        self.last
-    }
-
     /// Takes an event, at a time of a clock that only goes up, and adds what to do, in order.
     pub fn on_event(&mut self, now_ms: u64, event: Event, effects: &mut Vec<Effect>) {
         match event {
             Event::Looked(progress) => self.on_look(now_ms, progress, effects),
             Event::Found(taken) => {
-                if taken.at.end > self.last.at.end {
+                if taken.at.end != self.last.at.end {
                     (self.last, self.last_ms) = (taken, now_ms);
                 }
             }

@@ -3,12 +3,18 @@
 use tokio::time::Instant;
 
 use super::{Outcome, Runtime};
-use crate::actor::progress::{self, Seen, ask, fresh, seen};
+use crate::actor::progress::{self, Seen, ask, fresh, seen, stale};
 use crate::error::DurableError;
 use crate::machine::StateMachine;
 use crate::model::{Position, ShardId};
-use crate::state::View;
+use crate::state::{Root, View};
+use crate::sync::Arc;
 use crate::sync::published::Positioned;
+
+/// Of the roots that were seen; 0 if there are none.
+fn newest_timeline<E, X>(seen: &[Result<Arc<Root<E>>, X>]) -> u64 {
+    seen.iter().flatten().map(|root| root.timeline()).max().unwrap_or(0)
+}
 
 impl<M: StateMachine> Runtime<M> {
     /// What is published now, in every shard. Never waits and never fails as a whole; it may not show the newest
@@ -16,16 +22,26 @@ impl<M: StateMachine> Runtime<M> {
     /// newer one. One that is idle will not; [`Runtime::view`] makes it.
     #[must_use]
     pub fn latest(&self) -> View<M::Entity> {
-        let seen = self.shared.slots.iter().map(|slot| {
-            slot.published.hint();
-            seen(slot)
-        });
-        View::new(self.shared.hasher, seen.collect())
+        self.shared.slots.iter().for_each(|slot| slot.published.hint());
+        self.glimpse()
     }
 
     /// As [`Runtime::latest`], without a hint: a busy shard is spared the copies that a newer root would cost it.
     pub(crate) fn glimpse(&self) -> View<M::Entity> {
-        View::new(self.shared.hasher, self.shared.slots.iter().map(|slot| seen(slot)).collect())
+        View::new(self.shared.hasher, self.of_one_timeline())
+    }
+
+    /// What is published in every shard, from one side of any rollback. In the middle of one, which is short, the shards
+    /// that have not gone back yet are stale.
+    fn of_one_timeline(&self) -> Vec<Seen<M>> {
+        let mut roots: Vec<Seen<M>> = self.shared.slots.iter().map(|slot| seen(slot)).collect();
+        let newest = newest_timeline(&roots);
+        for (slot, root) in self.shared.slots.iter().zip(&mut roots) {
+            if root.as_ref().is_ok_and(|root| root.timeline() < newest) {
+                *root = Err(stale(slot, slot.life().answered()));
+            }
+        }
+        roots
     }
 
     /// The exclusive end of what each shard has answered.
@@ -63,7 +79,8 @@ impl<M: StateMachine> Runtime<M> {
         let wanted = self.answered();
         let mut seen: Vec<Seen<M>> = self.shared.slots.iter().map(|slot| seen(slot)).collect();
         let is_behind = |seen: &Seen<M>, wanted: &Position| seen.as_ref().is_ok_and(|root| root.end() < *wanted);
-        if !seen.iter().zip(&wanted).any(|(seen, wanted)| is_behind(seen, wanted)) {
+        let mixed = seen.iter().flatten().any(|root| root.timeline() != newest_timeline(&seen));
+        if !mixed && !seen.iter().zip(&wanted).any(|(seen, wanted)| is_behind(seen, wanted)) {
             // Who reads now will read again: the next root may as well come with the next batch as after it.
             self.shared.slots.iter().for_each(|slot| slot.published.hint());
             return View::new(self.shared.hasher, seen);
@@ -75,12 +92,20 @@ impl<M: StateMachine> Runtime<M> {
                 ask(slot);
             }
         }
-        for ((slot, seen), wanted) in self.shared.slots.iter().zip(&mut seen).zip(&wanted) {
-            if is_behind(seen, wanted) {
-                *seen = fresh(slot, *wanted, deadline).await;
+        let mut newest = newest_timeline(&seen);
+        loop {
+            for ((slot, seen), wanted) in self.shared.slots.iter().zip(&mut seen).zip(&wanted) {
+                let is_old = |root: &Arc<Root<M::Entity>>| root.timeline() < newest;
+                if is_behind(seen, wanted) || seen.as_ref().is_ok_and(is_old) {
+                    *seen = fresh(slot, *wanted, newest, deadline).await;
+                }
+            }
+            // A rollback may have come in between: then once more.
+            match newest_timeline(&seen) {
+                later if later > newest => newest = later,
+                _ => return View::new(self.shared.hasher, seen),
             }
         }
-        View::new(self.shared.hasher, seen)
     }
 
     /// What became of a position, from the watermarks and the manifest's table of epochs: for

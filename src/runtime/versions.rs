@@ -1,13 +1,19 @@
 //! Versions: cuts across all shards that can be gone back to.
 
+use std::path::Path;
+
 use ractor::rpc::CallResult;
 
 use super::Runtime;
+use crate::actor::looking_back;
 use crate::actor::rewrite_coordinator::CoordinatorMessage;
-use crate::error::VersionError;
+use crate::error::{OpenError, VersionError};
 use crate::machine::StateMachine;
 use crate::model::{Manifest, Position, Time, VersionId};
 use crate::protocol::cut::Kind;
+use crate::state::View;
+use crate::storage::disk::StandardDisk;
+use crate::sync::Arc;
 
 /// A cut across all shards. Whoever was answered before another command was submitted is not left out beside it: in the
 /// order of answers the cut is one instant.
@@ -89,6 +95,96 @@ impl<M: StateMachine> Runtime<M> {
         }
     }
 
+    /// Goes back to a version, in all shards at once: the state becomes what it was, and what came later is abandoned,
+    /// later versions and snapshots included. When it returns `Ok` that is durable, and every view shows it.
+    ///
+    /// Every file that the version needs is read and checked first, while the runtime goes on; then one commit of the
+    /// manifest counts for all shards. Commands that wait are `NotExecuted(RolledBack)`, those on their way are
+    /// `Unconfirmed`, and [`Runtime::outcome`] of every abandoned position is
+    /// [`Outcome::RolledBack`](crate::Outcome::RolledBack). No view shows a mix. For the time of the rollback there are
+    /// two states in memory.
+    ///
+    /// ```
+    /// use mainstay::kv::{Command, Kv};
+    /// use mainstay::{Options, Runtime};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let runtime = Runtime::open(Kv, Options::new(dir.path())).await?;
+    /// runtime.submit(Command::set("greeting", "hello")).await?;
+    /// let version = runtime.mark().await?;
+    /// runtime.submit(Command::set("greeting", "bye")).await?;
+    /// runtime.submit(Command::set("other", "thing")).await?;
+    ///
+    /// runtime.rollback(version.id).await?;
+    /// let view = runtime.view().await;
+    /// assert!(view.get(b"greeting")?.is_some() && view.get(b"other")?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`VersionError`]. [`VersionError::Unknown`] and [`VersionError::Unreachable`]: nothing was touched.
+    /// [`VersionError::Shard`]: it is fenced or refused, and nothing was touched, or the version counts and this shard
+    /// could not go on. [`VersionError::Indeterminate`]: the manifest failed; all shards are fenced, and the next
+    /// opening knows.
+    ///
+    /// # Cancellation
+    /// The rollback goes on.
+    pub async fn rollback(&self, version: VersionId) -> Result<(), VersionError> {
+        let coordinator = self.coordinator()?;
+        match coordinator.call(|reply| CoordinatorMessage::RollBack(version, reply), None).await {
+            Ok(CallResult::Success(result)) => result.map(drop),
+            _ => Err(VersionError::Stopped),
+        }
+    }
+
+    /// Goes back to the newest version that was made at that time or before it, as [`Runtime::rollback`] does. Returns
+    /// which.
+    ///
+    /// # Errors
+    /// [`VersionError::NoneBefore`], and those of [`Runtime::rollback`].
+    ///
+    /// # Cancellation
+    /// The rollback goes on.
+    pub async fn rollback_to(&self, time: Time) -> Result<Version, VersionError> {
+        let versions = self.versions().into_iter().rev();
+        let version = versions.into_iter().find(|version| version.time <= time).ok_or(VersionError::NoneBefore)?;
+        self.rollback(version.id).await?;
+        Ok(version)
+    }
+
+    /// Looks at a version of a directory, read-only: without a lock, while another runtime, of this process or another,
+    /// may be writing there. Reads every file that the version needs into memory.
+    ///
+    /// # Errors
+    /// [`OpenError::NoVersion`](crate::OpenError::NoVersion), also if the version is retired meanwhile;
+    /// [`OpenError::Shard`](crate::OpenError::Shard) for files that cannot be read;
+    /// [`OpenError::Manifest`](crate::OpenError::Manifest).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    ///
+    /// # Cancellation
+    /// Nothing happens; the reading goes on to its end, on its thread.
+    pub async fn open_at(machine: M, dir: impl AsRef<Path>, version: VersionId) -> Result<View<M::Entity>, OpenError> {
+        let dir = dir.as_ref().to_owned();
+        look_back(move || looking_back::view_at(&machine, &StandardDisk, &dir, version)).await
+    }
+
+    /// Looks at a version of this runtime, as [`Runtime::open_at`] does.
+    ///
+    /// # Errors
+    /// As [`Runtime::open_at`].
+    ///
+    /// # Cancellation
+    /// As [`Runtime::open_at`].
+    pub async fn view_at(&self, version: VersionId) -> Result<View<M::Entity>, OpenError> {
+        let (shared, disk) = (Arc::clone(&self.shared), Arc::clone(&self.shared.disk));
+        look_back(move || looking_back::view_at(&*shared.machine, disk.as_ref(), &shared.options.dir, version)).await
+    }
+
     async fn make(&self, kind: Kind) -> Result<Version, VersionError> {
         let coordinator = self.coordinator()?;
         let made = match coordinator.call(|reply| CoordinatorMessage::Make(kind, reply), None).await {
@@ -102,6 +198,14 @@ impl<M: StateMachine> Runtime<M> {
         let slot = self.shared.slots.first().ok_or(VersionError::Stopped)?;
         slot.coordinator.lock().clone().ok_or(VersionError::Stopped)
     }
+}
+
+/// On a thread where blocking is allowed.
+async fn look_back<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, OpenError> + Send + 'static,
+) -> Result<T, OpenError> {
+    let read = tokio::task::spawn_blocking(work).await;
+    read.unwrap_or_else(|_| Err(OpenError::Actor { reason: "a panic".to_owned() }))
 }
 
 fn version(manifest: &Manifest, id: VersionId) -> Option<Version> {

@@ -23,13 +23,27 @@ pub struct Root<E> {
     map: Map<E>,
     end: Position,
     time: Time,
+    timeline: u64,
     reaper: Arc<dyn Bury<E>>,
 }
 
 impl<E> Root<E> {
     /// A root of `map`, which holds everything below `end`; `time` is the last one logged.
     pub fn new(map: Map<E>, end: Position, time: Time, reaper: Arc<dyn Bury<E>>) -> Self {
-        Self { map, end, time, reaper }
+        Self { map, end, time, timeline: 0, reaper }
+    }
+
+    /// The same, of a timeline of the runtime's: roots of different ones do not go together.
+    #[must_use]
+    pub fn of_timeline(mut self, timeline: u64) -> Self {
+        self.timeline = timeline;
+        self
+    }
+
+    /// How many rollbacks it has behind it.
+    #[must_use]
+    pub fn timeline(&self) -> u64 {
+        self.timeline
     }
 
     /// The state.

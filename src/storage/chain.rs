@@ -83,6 +83,38 @@ pub fn find(disk: &dyn Disk, layout: &Layout, manifest: &Manifest, shard: ShardI
     Ok(chain)
 }
 
+/// Finds the files that hold what lies between `from` and `tail`, oldest first, by walking back from the tail: each
+/// header says whom it follows, and hashes chain all of it to the tail's. Whatever else is going on in the directory
+/// does not matter.
+///
+/// # Errors
+/// A file is missing, foreign or damaged.
+pub fn back_from(
+    disk: &dyn Disk,
+    layout: &Layout,
+    manifest: &Manifest,
+    shard: ShardId,
+    tail: Tail,
+    from: Lsn,
+) -> Result<Vec<Link>, LogError> {
+    let (mut links, mut ends) = (Vec::new(), tail);
+    while ends.end > from && ends.segment > SegmentSeq(0) {
+        let segment = ends.segment;
+        let entry = manifest.shard(shard).and_then(|record| record.segments.get(&segment));
+        let missing = || LogError::SegmentMissing { path: layout.segment(shard, segment), segment };
+        let entry = entry.ok_or_else(missing)?;
+        let link = read_header(disk, layout, manifest, shard, (segment, entry), ends.end)?.ok_or_else(missing)?;
+        let follows = link.header.follows;
+        if follows.segment >= segment || follows.end > ends.end {
+            return Err(foreign(&link, "it does not follow an earlier file"));
+        }
+        links.push(Link { ends: Some(ends), ..link });
+        ends = follows;
+    }
+    links.reverse();
+    Ok(links)
+}
+
 /// Snapshots and versions are recorded only when the log is synced up to them.
 fn recorded(manifest: &Manifest, shard: ShardId) -> Lsn {
     let versions = manifest.versions.values().filter_map(|version| version.points.get(shard.0 as usize));

@@ -110,6 +110,38 @@ pub fn recover(
     Ok(recovered)
 }
 
+/// Reads a shard's log up to a place in the middle, where a version lies. Nothing behind it is looked at, so it does
+/// not matter who writes there.
+///
+/// # Errors
+/// As [`recover`].
+pub fn recover_up_to(
+    disk: &dyn Disk,
+    layout: &Layout,
+    manifest: &Manifest,
+    shard: ShardId,
+    (from, tail): (Lsn, Tail),
+    visit: &mut dyn FnMut(Epoch, Batch) -> Result<(), LogError>,
+) -> Result<Recovered, LogError> {
+    let mut recovered = Recovered { tail: Some(tail), ..Recovered::default() };
+    for link in chain::back_from(disk, layout, manifest, shard, tail, from)? {
+        let file = disk.open(&link.path).context("open", &link.path)?;
+        file.drop_cache().context("drop the cache of", &link.path)?;
+        let bytes = read(Ok(file), &link)?;
+        let mut reader = Reader::new(&link, bytes, link.header.follows.end, from);
+        while link.ends.is_some_and(|ends| reader.offset < ends.offset) && reader.frame(visit)? {}
+        if let Some(ends) = link.ends {
+            reader.must_end_at(ends)?;
+        }
+        if link.header.follows.segment > SegmentSeq(0) {
+            recovered.begins.insert(link.header.segment, link.header.follows);
+        }
+        recovered.commands += reader.commands;
+        recovered.bytes += reader.offset - HEADER_BYTES as u64;
+    }
+    Ok(recovered)
+}
+
 /// Reads one segment frame by frame.
 struct Reader<'a> {
     link: &'a Link,

@@ -8,4 +8,5 @@
 mod support;
 
 mod reclaim;
+mod rollback;
 mod versions;

@@ -5,9 +5,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Replay, entity_bytes};
+use super::{Replay, Until, entity_bytes};
 use crate::machine::StateMachine;
-use crate::model::{Position, SnapshotRecord, SnapshotSeq, Time};
+use crate::model::{Lsn, Position, SnapshotRecord, SnapshotSeq, Time};
 use crate::state::KeyHasher;
 use crate::state::map::{Entry, Key, Map};
 use crate::storage::codec;
@@ -31,8 +31,12 @@ impl<M: StateMachine> Replay<'_, M> {
     pub(super) fn load(&self) -> Result<Loaded<M::Entity>, LogError> {
         let record = self.manifest.shard(self.shard);
         let snapshots = record.map(|record| record.snapshots_oldest_first()).unwrap_or_default();
+        let at_most = match self.until {
+            Until::End(_) => Lsn(u64::MAX),
+            Until::Point(point) => point.end.lsn,
+        };
         let mut damaged = Vec::new();
-        for (number, snapshot) in snapshots.into_iter().rev() {
+        for (number, snapshot) in snapshots.into_iter().rev().filter(|(_, record)| record.end.lsn <= at_most) {
             match self.load_one(number, snapshot) {
                 Ok((map, time)) => {
                     let (end, entries) = (Some(snapshot.end), snapshot.entries);

@@ -72,6 +72,7 @@ impl<M: StateMachine> Starting<M> {
             options: self.options,
             hasher,
             keeper,
+            disk: self.disk,
             decodes: Decodes::new(),
             report,
             root: self.myself.clone(),
@@ -152,10 +153,10 @@ impl<M: StateMachine> Starting<M> {
             life.epoch = manifest.shard(shard).map_or(life.epoch, ShardRecord::epoch);
         }
         let end = Position { epoch: life.epoch, lsn: first };
-        let root = Arc::new(State::new(map, end, time, Arc::clone(&commons.reaper)));
+        let root = State::new(map, end, time, Arc::clone(&commons.reaper)).of_timeline(life.timeline);
         let credits = Credits::new(self.options.lane_commands, self.options.lane_bytes);
         let deadlines = Deadlines::new(self.options.submit_deadline, watch.clone());
-        Slot::new(shard, credits, deadlines, root, life)
+        Slot::new(shard, credits, deadlines, Arc::new(root), life)
     }
 }
 

@@ -12,7 +12,6 @@ use crate::machine::StateMachine;
 use crate::model::Position;
 use crate::protocol::cut;
 use crate::protocol::hold::{CutId, Effect, Event};
-use crate::state::Root;
 use crate::sync::Arc;
 
 impl<M: StateMachine> ShardState<M> {
@@ -43,7 +42,7 @@ impl<M: StateMachine> ShardState<M> {
         let (tell, told) = oneshot::channel();
         let _ = self.life.log.push(ToWriter::Boundary(tell));
         let end = Position { epoch: self.life.epoch, lsn: self.next };
-        let root = Root::new(self.map.clone(), end, self.time, Arc::clone(&self.reaper));
+        let root = self.root(end, self.time);
         self.tell(CoordinatorMessage::Held(Held { cut, shard: self.slot.shard, root: Arc::new(root), told }));
     }
 

@@ -32,8 +32,6 @@ pub(super) struct TakeJob<M: StateMachine> {
     pub(super) slot: Arc<Slot<M>>,
     pub(super) cancel: Arc<Cancel>,
     pub(super) log_bytes: u64,
-    /// What the last one holds.
-    pub(super) last: Lsn,
 }
 
 impl<M: StateMachine> TakeJob<M> {
@@ -42,7 +40,9 @@ impl<M: StateMachine> TakeJob<M> {
         // Counted before the root is there: what comes in between counts for the next one.
         let log_bytes = self.log_bytes + self.slot.counters.wal_bytes.get();
         let root = self.root().await?;
-        if root.end().lsn <= self.last.max(Lsn::FIRST) {
+        let manifest = self.commons.keeper.manifest();
+        let newest = manifest.shard(self.slot.shard).and_then(|record| record.snapshots_oldest_first().pop());
+        if root.end().lsn <= newest.map_or(Lsn::FIRST, |(_, record)| record.end.lsn) {
             return Ok(None);
         }
         let written = worker::start(self.work(Arc::clone(&root)), Arc::clone(&self.cancel)).await;
@@ -64,7 +64,7 @@ impl<M: StateMachine> TakeJob<M> {
     async fn root(&self) -> Result<Arc<Root<Entity<M>>>, Failure> {
         let wanted = self.slot.life().answered();
         progress::ask(&self.slot);
-        let root = progress::fresh(&self.slot, wanted, Instant::now() + ROOT_WAIT);
+        let root = progress::fresh(&self.slot, wanted, 0, Instant::now() + ROOT_WAIT);
         tokio::select! {
             root = root => root.map_err(|_| Failure::Failed),
             () = self.cancel.cancelled() => Err(Failure::Cancelled),
