@@ -6,6 +6,7 @@ use std::path::PathBuf;
 pub use crate::config::OptionsError;
 use crate::model::{Position, ShardId, VersionId};
 pub use crate::state::ReadError;
+pub use crate::storage::backup::BackupError;
 pub use crate::storage::codec::CodecError;
 pub use crate::storage::error::{DiskError, LogError, ManifestError, SnapshotError};
 
@@ -266,4 +267,19 @@ pub enum VersionError {
     /// No version is that old.
     #[error("no version is that old")]
     NoneBefore,
+}
+
+/// There is no backup. The directory that was backed up is what it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupFailed {
+    /// No cut could be made.
+    #[error(transparent)]
+    Version(#[from] VersionError),
+    /// The files could not be brought over.
+    #[error(transparent)]
+    Files(#[from] BackupError),
+    /// The thread that brought the files over panicked.
+    #[error("the thread that brought the files over panicked")]
+    Panicked,
 }

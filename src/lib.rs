@@ -104,8 +104,8 @@ mod runtime;
 pub use actor::root::{Root, RootArguments, RootMessage};
 pub use config::{Options, Poison, RestartBudget, SnapshotOptions, VersionOptions};
 pub use error::{
-    CodecError, DiskError, DurableError, LogError, ManifestError, NoSnapshot, NotExecuted, OpenError, OptionsError,
-    ReadError, ShutdownError, SnapshotError, SnapshotFailed, SubmitError, VersionError,
+    BackupError, BackupFailed, CodecError, DiskError, DurableError, LogError, ManifestError, NoSnapshot, NotExecuted,
+    OpenError, OptionsError, ReadError, ShutdownError, SnapshotError, SnapshotFailed, SubmitError, VersionError,
 };
 pub use machine::{Abort, At, StateMachine};
 pub use model::{Durability, Epoch, Lsn, Position, ShardId, SyncPolicy, Time, VersionId};

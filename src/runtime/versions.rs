@@ -7,12 +7,14 @@ use ractor::rpc::CallResult;
 use super::Runtime;
 use crate::actor::looking_back;
 use crate::actor::rewrite_coordinator::CoordinatorMessage;
-use crate::error::{OpenError, VersionError};
+use crate::error::{BackupFailed, OpenError, VersionError};
 use crate::machine::StateMachine;
 use crate::model::{Manifest, Position, Time, VersionId};
 use crate::protocol::cut::Kind;
 use crate::state::View;
+use crate::storage::backup::back_up;
 use crate::storage::disk::StandardDisk;
+use crate::storage::layout::Layout;
 use crate::sync::Arc;
 
 /// A cut across all shards. Whoever was answered before another command was submitted is not left out beside it: in the
@@ -152,6 +154,34 @@ impl<M: StateMachine> Runtime<M> {
         let versions = self.versions().into_iter().rev();
         let version = versions.into_iter().find(|version| version.time <= time).ok_or(VersionError::NoneBefore)?;
         self.rollback(version.id).await?;
+        Ok(version)
+    }
+
+    /// Makes another directory that opens as a runtime with the state of this moment: a consistent cut, as
+    /// [`Runtime::mark`] makes one. `dir` must not exist, or be empty; its parent must exist. Snapshots and full log
+    /// files get a second name there where the file systems allow it, and are copied elsewhere; everything is verified.
+    /// Commands go on meanwhile. To restore, open the backup, or a copy of it.
+    ///
+    /// The backup holds that one version, which is returned; here it is retired again.
+    ///
+    /// # Errors
+    /// [`BackupFailed`]. What was made of the directory is left there, without a manifest: it does not open.
+    ///
+    /// # Cancellation
+    /// The backup goes on; its version stays until retention retires it.
+    pub async fn backup(&self, dir: impl AsRef<Path>) -> Result<Version, BackupFailed> {
+        let (shared, dir) = (Arc::clone(&self.shared), dir.as_ref().to_owned());
+        let version = self.mark().await?;
+        let id = version.id;
+        let work = tokio::task::spawn_blocking(move || {
+            let (from, manifest) = (Layout::new(&shared.options.dir), shared.keeper.manifest());
+            back_up(&shared.disk, &from, &manifest, id, &dir)
+        });
+        let copied = work.await;
+        // It has been of use, or is of none.
+        let _ = self.retire(id).await;
+        let copied = copied.map_err(|_| BackupFailed::Panicked)??;
+        tracing::info!(version = %id, ?copied, "backed up");
         Ok(version)
     }
 

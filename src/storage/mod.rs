@@ -1,5 +1,6 @@
 //! Bytes and files: formats, and the door to the disk. Synchronous; knows nothing of actors or protocols.
 
+pub mod backup;
 pub mod bytes;
 pub mod chain;
 pub mod codec;

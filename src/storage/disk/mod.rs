@@ -17,7 +17,7 @@ pub use standard::StandardDisk;
 
 /// A file system, as much of it as the crate needs.
 ///
-/// A change of a directory (`create`, `rename`, `remove`, `create_dir`) is certain to survive a crash only after
+/// A change of a directory (`create`, `rename`, `link`, `remove`, `create_dir`) is certain to survive a crash only after
 /// [`Disk::sync_dir`] of that directory has returned `Ok`.
 pub trait Disk: Send + Sync + fmt::Debug {
     /// Makes one directory. It exists already: `Ok`.
@@ -40,6 +40,12 @@ pub trait Disk: Send + Sync + fmt::Debug {
 
     /// Atomically gives a file another name in the same directory, replacing what has that name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Gives a file another name, which must be free; both are names of one file from then on.
+    ///
+    /// # Errors
+    /// Also if the names are on different file systems, or theirs has no such thing.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Removes a file's name.
     fn remove(&self, path: &Path) -> io::Result<()>;

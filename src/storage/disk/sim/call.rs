@@ -17,6 +17,8 @@ pub enum Operation {
     OpenForWrite,
     /// `Disk::rename`
     Rename,
+    /// `Disk::link`
+    Link,
     /// `Disk::remove`
     Remove,
     /// `Disk::sync_dir`
@@ -44,6 +46,7 @@ impl Operation {
             Self::CreateDir
             | Self::Create
             | Self::Rename
+            | Self::Link
             | Self::Remove
             | Self::SyncDir
             | Self::Lock
@@ -82,6 +85,6 @@ pub struct Call {
     pub operation: Operation,
     /// What it was called on. For an open file, the name that it was opened by.
     pub path: PathBuf,
-    /// The new name, if this is a rename.
+    /// The new name, if this is a rename or a link.
     pub renamed_to: Option<PathBuf>,
 }

@@ -122,6 +122,21 @@ impl Disk for SimDisk {
         self.perform(request, |state, _| state.rename(from, to))
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (path, to) = (key(from), key(to));
+        let target = Target::Directory(directory_of(&to));
+        let renamed_to = Some(to.clone());
+        let from = path.clone();
+        let request = Request { operation: Operation::Link, path, renamed_to, target };
+        self.perform(request, |state, _| {
+            let inode = state.tree.file(&from)?;
+            state.tree.check_free(&to)?;
+            state.check_space()?;
+            state.tree.link(to, Node::File(inode));
+            Ok(())
+        })
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.on_name(Operation::Remove, path, |state, path| {
             state.tree.file(&path)?;

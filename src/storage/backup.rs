@@ -1,0 +1,199 @@
+//! Another directory with a version's files: a backup, which opens as a runtime.
+//!
+//! Files that nobody will write again (snapshots, and segments that another one follows) get a second name where the
+//! file systems allow it, and are copied elsewhere. Of the segment in which the version lies only what is in front of
+//! it is copied. The manifest comes last: until it is there, the new directory does not open.
+//!
+//! Invariants: nothing of the source changes; no byte of a file with two names changes ever again, on either side,
+//! because no writer opens a segment that it has not made.
+
+use std::path::Path;
+
+use super::chain;
+use super::disk::Disk;
+use super::error::{DiskError, IoContext, LogError, ManifestError, SnapshotError};
+use super::layout::Layout;
+use super::manifest_log;
+use super::snapshot::{self, Expected};
+use crate::model::{Lsn, Manifest, Point, SegmentSeq, ShardId, ShardRecord, SnapshotSeq, VersionId};
+use crate::sync::Arc;
+
+/// Copied in pieces of this size.
+const PIECE_BYTES: usize = 1024 * 1024;
+
+/// Why there is no backup.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// A call failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The directory holds something already.
+    #[error("{} is not empty", path.display())]
+    NotEmpty {
+        /// The directory.
+        path: std::path::PathBuf,
+    },
+    /// There is no such version.
+    #[error("{0} is not there")]
+    NoVersion(VersionId),
+    /// The log that the version needs cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The snapshot that the version needs cannot be read.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The backup's manifest could not be written.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+}
+
+/// What a backup has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Copied {
+    /// Files that have a second name now.
+    pub linked: u64,
+    /// Files that were copied, and their bytes.
+    pub copied: u64,
+    /// See `copied`.
+    pub bytes: u64,
+}
+
+/// Makes `to`, which must not exist or be empty, a directory that holds the version and nothing else. Every snapshot
+/// and every frame in it was verified. Durable when it returns `Ok`; after an error what was made is left, without a
+/// manifest.
+///
+/// # Errors
+/// [`BackupError`].
+pub fn back_up(
+    disk: &Arc<dyn Disk>,
+    from: &Layout,
+    manifest: &Manifest,
+    version: VersionId,
+    to: &Path,
+) -> Result<Copied, BackupError> {
+    let record = manifest.versions.get(&version).ok_or(BackupError::NoVersion(version))?;
+    let to = Layout::new(to);
+    make_empty(disk.as_ref(), &to)?;
+    let mut copying = Copying { disk: disk.as_ref(), from, to: &to, manifest, done: Copied::default() };
+    let mut shards = Vec::new();
+    for (shard, point) in (0..).map(ShardId).zip(&record.points) {
+        shards.push(copying.shard(shard, *point)?);
+    }
+    let copied = copying.done;
+    let versions = [(version, record.clone())].into();
+    let backed_up = Manifest { shards, versions, ..manifest.clone() };
+    manifest_log::create(disk, &to, &backed_up)?;
+    if let Some(parent) = to.root().parent() {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        disk.sync_dir(parent).context("sync", parent)?;
+    }
+    Ok(copied)
+}
+
+fn make_empty(disk: &dyn Disk, to: &Layout) -> Result<(), BackupError> {
+    let root = to.root();
+    disk.create_dir(root).context("create", root)?;
+    if disk.list(root).context("list", root)?.is_empty() {
+        return Ok(());
+    }
+    Err(BackupError::NotEmpty { path: root.to_owned() })
+}
+
+struct Copying<'a> {
+    disk: &'a dyn Disk,
+    from: &'a Layout,
+    to: &'a Layout,
+    manifest: &'a Manifest,
+    done: Copied,
+}
+
+impl Copying<'_> {
+    /// Brings a shard's files over, and says what the backup's manifest has to say about it.
+    fn shard(&mut self, shard: ShardId, point: Point) -> Result<ShardRecord, BackupError> {
+        let dir = self.to.shard(shard);
+        self.disk.create_dir(&dir).context("create", &dir)?;
+        let mut record = self.manifest.shard(shard).cloned().unwrap_or_default();
+        let snapshots = record.snapshots_oldest_first();
+        let base = snapshots.into_iter().rev().find(|(_, snapshot)| snapshot.end.lsn <= point.end.lsn);
+        let base = base.map(|(number, _)| number);
+        let from = base.and_then(|number| record.snapshots.get(&number)).map_or(Lsn::FIRST, |record| record.end.lsn);
+        record.snapshots.retain(|number, _| Some(*number) == base);
+        for (number, snapshot) in &record.snapshots {
+            let expected = Expected::recorded(self.manifest.directory, shard, *number, snapshot);
+            self.snapshot(shard, *number, &expected)?;
+        }
+        self.log(shard, point, from, &mut record)?;
+        record.closed = None;
+        record.epochs.retain(|epoch| epoch.epoch <= point.end.epoch);
+        if let Some(last) = record.epochs.last_mut() {
+            last.end = Some(point.end.lsn);
+        }
+        self.disk.sync_dir(&dir).context("sync", &dir)?;
+        Ok(record)
+    }
+
+    fn snapshot(&mut self, shard: ShardId, number: SnapshotSeq, expected: &Expected) -> Result<(), BackupError> {
+        let path = self.from.snapshot(shard, number);
+        snapshot::verify(self.disk, &path, expected)?;
+        self.link_or_copy(&path, &self.to.snapshot(shard, number))
+    }
+
+    /// The log from the snapshot to the point. At least the file in which the point lies: the next life follows it.
+    fn log(&mut self, shard: ShardId, point: Point, from: Lsn, record: &mut ShardRecord) -> Result<(), BackupError> {
+        let Some(tail) = point.tail else {
+            record.segments.clear();
+            record.base = None;
+            return Ok(());
+        };
+        let verify = &mut |_, _| Ok(());
+        super::recovery::recover_up_to(self.disk, self.from, self.manifest, shard, (from, tail), verify)?;
+        let from = from.min(Lsn(tail.end.0.saturating_sub(1)));
+        let links = chain::back_from(self.disk, self.from, self.manifest, shard, tail, from)?;
+        let kept: Vec<SegmentSeq> = links.iter().map(|link| link.header.segment).collect();
+        record.segments.retain(|segment, _| kept.contains(segment));
+        record.base = links.first().map(|link| link.header.follows).filter(|follows| follows.segment > SegmentSeq(0));
+        for link in &links {
+            let to = self.to.segment(shard, link.header.segment);
+            if link.header.segment == tail.segment {
+                self.copy(&link.path, &to, tail.offset)?;
+            } else {
+                self.link_or_copy(&link.path, &to)?;
+            }
+        }
+        if let Some(last) = record.segments.get_mut(&tail.segment) {
+            last.valid_to = Some(tail);
+        }
+        Ok(())
+    }
+
+    fn link_or_copy(&mut self, from: &Path, to: &Path) -> Result<(), BackupError> {
+        if self.disk.link(from, to).is_ok() {
+            self.done.linked += 1;
+            return Ok(());
+        }
+        self.copy(from, to, u64::MAX)
+    }
+
+    /// Copies so much of a file, and syncs it.
+    fn copy(&mut self, from: &Path, to: &Path, bytes: u64) -> Result<(), BackupError> {
+        let source = self.disk.open(from).context("open", from)?;
+        let target = self.disk.create(to).context("create", to)?;
+        let (mut piece, mut at) = (vec![0; PIECE_BYTES], 0);
+        while at < bytes {
+            let wanted = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(PIECE_BYTES);
+            let piece = piece.get_mut(..wanted).unwrap_or_default();
+            let read = source.read_at(piece, at).context("read", from)?;
+            target.write_all_at(piece.get(..read).unwrap_or_default(), at).context("write", to)?;
+            at += read as u64;
+            if read < wanted {
+                break;
+            }
+        }
+        target.sync().context("sync", to)?;
+        self.done.copied += 1;
+        self.done.bytes += at;
+        Ok(())
+    }
+}
