@@ -18,13 +18,19 @@ mod claim;
 #[cfg(loom)]
 mod commit;
 #[cfg(loom)]
+mod cut;
+#[cfg(loom)]
 mod doorbell;
+#[cfg(loom)]
+mod hold;
 #[cfg(loom)]
 mod lane;
 #[cfg(loom)]
 mod published;
 #[cfg(loom)]
 mod restart;
+#[cfg(loom)]
+mod rewrite;
 #[cfg(loom)]
 mod room;
 #[cfg(loom)]

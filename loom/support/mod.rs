@@ -1,6 +1,7 @@
 //! Stand-ins for what loom cannot see, and how a model is run.
 
 mod caller;
+pub mod cuts;
 mod mailbox;
 mod signal;
 mod slot;
@@ -10,7 +11,7 @@ pub use caller::wait;
 pub use mailbox::{Mailbox, drains};
 pub use signal::Signal;
 pub use slot::{Slot, root};
-pub use watch::{Watched, spawn};
+pub use watch::{Thread, Watched, spawn};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -12,6 +12,7 @@
 #![expect(clippy::expect_used, reason = "this is a test")]
 
 mod commit;
+mod cut;
 mod dfs;
 mod manifest;
 mod restart;
