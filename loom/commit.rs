@@ -149,7 +149,7 @@ fn write(scene: &Scene, sync_fails: bool) {
                 }
                 Action::Prepare => {}
                 Action::Stop(_) => return,
-                Action::Begin(_) | Action::Seal | Action::Close => unreachable!(),
+                Action::Begin(_) | Action::Seal | Action::Close | Action::Boundary => unreachable!(),
             }
         }
     }

@@ -174,7 +174,8 @@ impl<M: StateMachine> CoordinatorState<M> {
     fn held(&mut self, held: Held<M>) {
         let Held { cut, shard, root, told } = held;
         let end = recorded_end(&self.commons.keeper.manifest(), shard, root.end());
-        if self.making.as_ref().is_some_and(|(kind, _)| *kind == Kind::Rewrite) {
+        let is_rewrite = self.making.as_ref().is_some_and(|(kind, _)| *kind == Kind::Rewrite);
+        if is_rewrite && self.core.cut() == Some(cut) {
             self.roots.insert(shard, (root, end));
         }
         self.wait_for_point(cut, shard, end, told);
@@ -182,6 +183,9 @@ impl<M: StateMachine> CoordinatorState<M> {
     }
 
     fn feed(&mut self, event: Event) {
+        if let Event::Written { cut, shard, .. } | Event::SnapshotFailed { cut, shard } = event {
+            self.writing.remove(&(cut, shard));
+        }
         let mut effects = Vec::new();
         self.core.on_event(event, &mut effects);
         for effect in effects {

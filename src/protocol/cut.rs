@@ -73,6 +73,12 @@ impl Cuts {
         self.run.is_some()
     }
 
+    /// The cut that runs.
+    #[must_use]
+    pub fn cut(&self) -> Option<CutId> {
+        self.run.as_ref().map(|run| run.cut)
+    }
+
     /// Takes an event and adds what to do, in order.
     pub fn on_event(&mut self, event: Event, effects: &mut Vec<Effect>) {
         match event {

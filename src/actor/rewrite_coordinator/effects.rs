@@ -76,14 +76,16 @@ impl<M: StateMachine> CoordinatorState<M> {
             match told.await {
                 Ok(tail) => Event::Point { cut, shard, point: Point { end, tail, digest: None } },
                 // The writer is gone, and with it what it had not synced.
-                Err(_) => Event::Died(shard),
+                Err(_) => Event::NoPoint { cut, shard },
             }
         });
     }
 
     fn snapshot(&mut self, cut: CutId, shard: ShardId) {
         let (Some(slot), Some((root, end))) = (self.slot(shard), self.roots.remove(&shard)) else {
-            return self.feed(Event::SnapshotFailed { cut, shard });
+            // Not now: the effects of what has led here are still being carried out.
+            let failed = CoordinatorMessage::Answer(Event::SnapshotFailed { cut, shard });
+            return drop(self.myself.cast(failed));
         };
         let cancel = Arc::new(Cancel::default());
         self.writing.insert((cut, shard), Arc::clone(&cancel));

@@ -94,6 +94,13 @@ pub enum Event {
         /// The boundary.
         point: Point,
     },
+    /// The shard's writer has ended before it could say where the boundary lies.
+    NoPoint {
+        /// Which cut.
+        cut: CutId,
+        /// Which shard.
+        shard: ShardId,
+    },
     /// A snapshot is whole and durable. This or the next answers every [`Effect::Snapshot`], also a cancelled one.
     Written {
         /// Which cut.

@@ -109,6 +109,9 @@ impl Run {
                 self.points.entry(shard).or_insert(point);
                 return self.compared(shard);
             }
+            (Event::NoPoint { shard, .. }, Phase::Holding | Phase::Releasing | Phase::Syncing) => {
+                return Next::Abort(Failed::Shard(shard));
+            }
             (Event::Written { shard, snapshot, record, .. }, Phase::Writing) if self.owed.remove(&shard) => {
                 let is_there = self.ends.get(&shard) == Some(&record.end);
                 self.written.insert(shard, (snapshot, record));
@@ -224,6 +227,7 @@ fn cut_of(event: &Event) -> Option<CutId> {
         | Event::Held { cut, .. }
         | Event::Released { cut, .. }
         | Event::Point { cut, .. }
+        | Event::NoPoint { cut, .. }
         | Event::Written { cut, .. }
         | Event::SnapshotFailed { cut, .. }
         | Event::Committed { cut, .. }

@@ -134,6 +134,14 @@ fn a_second_request_is_told_at_once_and_a_later_cut_is_another() {
 }
 
 #[test]
+fn a_boundary_that_nobody_will_tell_of_aborts_its_own_cut_only() {
+    let lost = |cut| Event::NoPoint { cut, shard: B };
+    let mut core = syncing(Kind::Mark);
+    assert_eq!(feed(&mut core, lost(CUT.next())), []);
+    assert_eq!(feed(&mut core, lost(CUT)), [done(Failed::Shard(B))]);
+}
+
+#[test]
 fn an_unhealthy_shard_is_never_held() {
     let mut core = after(Kind::Mark, [prepared(A)]);
     let effects = feed(&mut core, Event::Prepared { cut: CUT, shard: B, ok: false });
