@@ -76,6 +76,11 @@ pub struct Options {
     ///
     /// [`StateMachine::heap_bytes`]: crate::StateMachine::heap_bytes
     pub memory_bytes: u64,
+    /// Follow the state with a digest: marks, snapshots and versions record it, and recovery and rollback compare it.
+    /// Every command then costs a microsecond or more for each entry that it writes, and reads what it overwrites; so
+    /// does every entry that a recovery loads. An entity must always have the same encoding. Default `false`: only a
+    /// rewrite takes a digest, by a scan of its own.
+    pub digest: bool,
     /// What to do with a logged command that cannot be replayed. Default: [`Poison::Refuse`].
     pub poison: Poison,
     /// How often a shard's actors may die. Default: 5 times in 60 s, with pauses from 10 ms to 1 s.
@@ -172,6 +177,7 @@ impl Options {
             lock_wait: Duration::from_secs(5),
             shutdown_deadline: Duration::from_secs(30),
             memory_bytes: 0,
+            digest: false,
             poison: Poison::default(),
             restarts: RestartBudget::default(),
             snapshots: SnapshotOptions::default(),

@@ -62,7 +62,9 @@ pub(crate) fn states_at<M: StateMachine>(
     let gone = || OpenError::NoVersion { version };
     let points = &manifest.versions.get(&version).ok_or_else(gone)?.points;
     let until = |shard: ShardId| points.get(shard.0 as usize).map_or(Until::End(None), |point| Until::Point(*point));
-    let states = replay::all(machine, disk, layout, manifest, Poison::Refuse, until);
+    // What was recorded is compared, whatever the options say now.
+    let digest = points.iter().any(|point| point.digest.is_some());
+    let states = replay::all(machine, disk, layout, manifest, Poison::Refuse, digest, until);
     let mut loaded = Vec::with_capacity(states.len());
     for (shard, state) in (0..).map(ShardId).zip(states) {
         match state {

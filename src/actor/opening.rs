@@ -73,7 +73,8 @@ pub(crate) fn open<M: StateMachine>(
     let shards = manifest.manifest.shards.len() as u32;
     let hasher = KeyHasher::new(&manifest.manifest.routing, shards);
     let whole = |_| Until::End(None);
-    let recovered = replay::all(machine, disk.as_ref(), &layout, &manifest.manifest, options.poison, whole);
+    let recovered =
+        replay::all(machine, disk.as_ref(), &layout, &manifest.manifest, options.poison, options.digest, whole);
     let mut opened = Vec::new();
     let mut reports = Vec::new();
     for (shard, recovered) in (0..shards).map(ShardId).zip(recovered) {

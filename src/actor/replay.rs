@@ -11,7 +11,7 @@ use crate::config::Poison;
 use crate::machine::{At, StateMachine};
 use crate::model::{Batch, Edit, Epoch, Lsn, Manifest, Point, Position, SegmentSeq, ShardId, Tail, Time};
 use crate::state::map::Map;
-use crate::state::{KeyHasher, Scratch, Txn};
+use crate::state::{KeyHasher, Scratch, StateDigest, Txn};
 use crate::storage::codec;
 use crate::storage::disk::Disk;
 use crate::storage::error::{LogError, SnapshotError};
@@ -24,6 +24,8 @@ use load::Loaded;
 /// A shard's state, read from its files.
 pub(crate) struct Replayed<E> {
     pub(crate) map: Map<E>,
+    /// Of the map, if it was followed.
+    pub(crate) digest: Option<StateDigest>,
     pub(crate) end: Lsn,
     pub(crate) time: Time,
     pub(crate) tail: Option<Tail>,
@@ -76,6 +78,8 @@ pub(crate) struct Replay<'a, M> {
     pub(crate) poison: Poison,
     pub(crate) shard: ShardId,
     pub(crate) until: Until,
+    /// Follow the state with a digest, and compare that with what was recorded.
+    pub(crate) digest: bool,
 }
 
 /// How far to replay.
@@ -96,6 +100,9 @@ struct Applier<'a, M: StateMachine> {
     /// What is below is in the map already.
     from: Lsn,
     map: Map<M::Entity>,
+    digest: Option<StateDigest>,
+    /// What was recorded about places further on.
+    recorded: BTreeMap<Lsn, [u8; 32]>,
     scratch: Scratch<M::Entity>,
     time: Time,
     skipped: Vec<Position>,
@@ -109,7 +116,7 @@ impl<M: StateMachine> Replay<'_, M> {
         let started = Instant::now();
         let none = BTreeSet::new();
         let record = self.manifest.shard(self.shard);
-        let Loaded { map, end, time, entries, damaged } = self.load()?;
+        let Loaded { map, digest, end, time, entries, damaged } = self.load()?;
         let from = end.map_or(Lsn::FIRST, |end| end.lsn);
         let mut applier = Applier {
             machine: self.machine,
@@ -119,12 +126,15 @@ impl<M: StateMachine> Replay<'_, M> {
             known_poison: record.map_or(&none, |record| &record.poison),
             from,
             map,
+            digest,
+            recorded: if self.digest { self.recorded() } else { BTreeMap::new() },
             scratch: Scratch::default(),
             time,
             skipped: Vec::new(),
             skipped_count: 0,
             progress: started,
         };
+        applier.compare(from)?;
         let recovered = self.read(from, &mut |epoch, batch| applier.batch(epoch, &batch))?;
         let report = ShardRecovery {
             shard: self.shard,
@@ -154,6 +164,7 @@ impl<M: StateMachine> Replay<'_, M> {
         let findings = skips.chain(discards).collect();
         Ok(Replayed {
             map: applier.map,
+            digest: applier.digest,
             end: report.next,
             time: applier.time,
             tail: recovered.tail,
@@ -166,6 +177,13 @@ impl<M: StateMachine> Replay<'_, M> {
 }
 
 impl<M: StateMachine> Replay<'_, M> {
+    /// Digests that versions have recorded of states of this schema.
+    fn recorded(&self) -> BTreeMap<Lsn, [u8; 32]> {
+        let points = self.manifest.versions.values().filter_map(|version| version.points.get(self.shard.0 as usize));
+        let digests = points.filter_map(|point| Some((point.end.lsn, point.digest?)));
+        digests.filter(|(_, digest)| digest.schema == M::SCHEMA).map(|(lsn, digest)| (lsn, digest.hash)).collect()
+    }
+
     /// Reads what a snapshot does not hold.
     fn read(
         &self,
@@ -198,7 +216,10 @@ impl<M: StateMachine> Applier<'_, M> {
                 self.skipped_count += 1;
                 continue;
             }
-            let Err(reason) = self.command(position, batch, bytes) else { continue };
+            let Err(reason) = self.command(position, batch, bytes) else {
+                self.compare(position.lsn.plus(1))?;
+                continue;
+            };
             if self.policy == Poison::Refuse {
                 return Err(LogError::Poison { position, reason });
             }
@@ -229,8 +250,18 @@ impl<M: StateMachine> Applier<'_, M> {
             machine.apply(at, &mut txn, command).map(drop).map_err(|abort| abort.never())
         }));
         applied.unwrap_or_else(|_| Err("a panic".to_owned()))?;
+        if let Some(digest) = &mut self.digest {
+            let followed = catch_unwind(AssertUnwindSafe(|| digest.follow(&txn, codec::encode)));
+            followed.map_err(|_| "a panic".to_owned())?.map_err(|error| error.to_string())?;
+        }
         txn.land();
         Ok(())
+    }
+
+    /// Holds the state in front of `next` against what a version has recorded there.
+    fn compare(&mut self, next: Lsn) -> Result<(), LogError> {
+        let (Some(digest), Some(recorded)) = (&self.digest, self.recorded.remove(&next)) else { return Ok(()) };
+        if digest.hash() == recorded { Ok(()) } else { Err(LogError::Digest { shard: self.shard, lsn: next }) }
     }
 }
 

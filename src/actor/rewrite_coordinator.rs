@@ -174,11 +174,12 @@ impl<M: StateMachine> CoordinatorState<M> {
     fn held(&mut self, held: Held<M>) {
         let Held { cut, shard, root, told } = held;
         let end = recorded_end(&self.commons.keeper.manifest(), shard, root.end());
+        let digest = root.digest();
         let is_rewrite = self.making.as_ref().is_some_and(|(kind, _)| *kind == Kind::Rewrite);
         if is_rewrite && self.core.cut() == Some(cut) {
             self.roots.insert(shard, (root, end));
         }
-        self.wait_for_point(cut, shard, end, told);
+        self.wait_for_point(cut, shard, (end, digest), told);
         self.feed(Event::Held { cut, shard, end });
     }
 

@@ -4,26 +4,25 @@
 //! One turn drains, applies and hands over without an await; nobody is answered here but those whose command is
 //! certainly not executed, and those whose writer sits in the kernel for too long.
 
+mod applying;
 mod batch;
 mod holding;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use batch::NewBatch;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::clock::Clock;
-use super::replay::entity_bytes;
-use super::slot::{Applied, Entity, HandedBatch, Life, Slot, Submission, ToWriter, answer_unconfirmed};
+use super::slot::{Entity, HandedBatch, Life, Slot, ToWriter, answer_unconfirmed};
 use crate::config::{Options, millis};
 use crate::error::{NotExecuted, SubmitError};
-use crate::machine::{At, StateMachine};
+use crate::machine::StateMachine;
 use crate::model::{Batch, Lsn, Position, Time};
 use crate::protocol::commit::Limits;
 use crate::protocol::hold::{self, CutId, Holder};
 use crate::state::map::Map;
-use crate::state::{Bury, KeyHasher, Root, Scratch, Txn};
+use crate::state::{Bury, KeyHasher, Root, Scratch, StateDigest};
 use crate::storage::frame;
 use crate::sync::Arc;
 
@@ -61,6 +60,8 @@ pub(crate) struct ShardArguments<M: StateMachine> {
     pub(crate) options: Arc<Options>,
     pub(crate) hasher: KeyHasher,
     pub(crate) map: Map<Entity<M>>,
+    /// Of the map, if it is to be followed.
+    pub(crate) digest: Option<StateDigest>,
     pub(crate) time: Time,
     pub(crate) reaper: Arc<dyn Bury<Entity<M>>>,
     pub(crate) clock: Clock,
@@ -78,6 +79,8 @@ pub(crate) struct ShardState<M: StateMachine> {
     memory_share: u64,
 
     map: Map<Entity<M>>,
+    /// Of the map, if it is followed.
+    digest: Option<StateDigest>,
     scratch: Scratch<Entity<M>>,
     hashes: Vec<u64>,
     next: Lsn,
@@ -112,7 +115,7 @@ impl<M: StateMachine> Actor for Shard<M> {
         myself: ActorRef<ShardMessage>,
         arguments: ShardArguments<M>,
     ) -> Result<ShardState<M>, ActorProcessingErr> {
-        let ShardArguments { slot, life, machine, options, hasher, map, time, reaper, clock } = arguments;
+        let ShardArguments { slot, life, machine, options, hasher, map, digest, time, reaper, clock } = arguments;
         let memory_share = options.memory_bytes.div_ceil(u64::from(hasher.shards()));
         let state = ShardState {
             limits: options.limits(),
@@ -126,6 +129,7 @@ impl<M: StateMachine> Actor for Shard<M> {
             reaper,
             clock,
             map,
+            digest,
             scratch: Scratch::default(),
             hashes: Vec::new(),
             time,
@@ -276,52 +280,6 @@ impl<M: StateMachine> ShardState<M> {
         granted.saturating_sub(self.handed) >= self.limits.batch_bytes_max
     }
 
-    /// Applies one command, unless its caller has given it up.
-    fn take_up(&mut self, submission: Submission<M>, batch: &mut NewBatch<M>) {
-        let Submission { command, bytes, port, charge, .. } = submission;
-        batch.held.add(charge);
-        batch.taken += 1;
-        let position = Position { epoch: self.life.epoch, lsn: self.next };
-        if !port.accept(position) {
-            return;
-        }
-        let at = At { shard: self.slot.shard, position, time: batch.time, schema: M::SCHEMA };
-        match self.apply(at, command) {
-            Ok(reply) => {
-                batch.lengths.push(bytes.len() as u32);
-                batch.bytes.extend_from_slice(&bytes);
-                batch.callers.push(Applied { port, reply, position });
-                self.next = self.next.plus(1);
-            }
-            Err(reason) => port.answer(Err(SubmitError::NotExecuted(reason))),
-        }
-    }
-
-    fn apply(&mut self, at: At, command: M::Command) -> Result<M::Reply, NotExecuted> {
-        let machine = &*self.machine;
-        let measure = |entity: &Entity<M>| entity_bytes(machine, entity);
-        let mut txn = Txn::new(&mut self.map, &self.hasher, &mut self.scratch, &measure);
-        let applied = catch_unwind(AssertUnwindSafe(|| machine.apply(at, &mut txn, command)));
-        let reply = match applied {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(abort)) => abort.never(),
-            Err(_) => {
-                tracing::error!(shard = self.slot.shard.0, position = %at.position, "apply panicked");
-                return Err(NotExecuted::Panicked);
-            }
-        };
-        if self.memory_share > 0 {
-            let growth = txn.growth();
-            if growth > 0 && txn.bytes_before() + growth as u64 > self.memory_share {
-                return Err(NotExecuted::OutOfMemory);
-            }
-        }
-        if let Some(cleared) = txn.land() {
-            self.reaper.bury(cleared);
-        }
-        Ok(reply)
-    }
-
     /// Parks the callers and gives the batch to the writer, with the root if somebody wants to read.
     fn hand_over(&mut self, batch: NewBatch<M>, myself: &ActorRef<ShardMessage>) -> Result<(), Revoked> {
         let root = self.root_to_publish(&batch);
@@ -375,7 +333,8 @@ impl<M: StateMachine> ShardState<M> {
 
     /// The state as it is.
     fn root(&self, end: Position, time: Time) -> Root<Entity<M>> {
-        Root::new(self.map.clone(), end, time, Arc::clone(&self.reaper)).of_timeline(self.life.timeline)
+        let root = Root::new(self.map.clone(), end, time, Arc::clone(&self.reaper));
+        root.of_timeline(self.life.timeline).with_digest(self.digest.as_ref().map(StateDigest::hash))
     }
 
     fn arm_expiry(&mut self, myself: &ActorRef<ShardMessage>, at_ms: u64) {

@@ -27,7 +27,7 @@ use crate::model::{Edit, EditOutcome, Epoch, Incarnation, Position, SegmentSeq, 
 use crate::protocol::cut;
 use crate::protocol::restart::{Effect, Event, Lives};
 use crate::protocol::shutdown;
-use crate::state::{Bury, KeyHasher, Root};
+use crate::state::{Bury, KeyHasher, Root, StateDigest};
 use crate::storage::disk::{DirectoryLock, Disk};
 use crate::storage::error::{DiskError, LogError};
 use crate::storage::layout::Layout;
@@ -313,6 +313,7 @@ impl<M: StateMachine> SupervisorState<M> {
                 poison: commons.options.poison,
                 shard,
                 until: Until::End(known_end),
+                digest: commons.options.digest,
             };
             // Whatever panics in there, the supervisor hears of it.
             let recovered = catch_unwind(AssertUnwindSafe(|| replay.run()));
@@ -396,6 +397,7 @@ impl<M: StateMachine> SupervisorState<M> {
         let end = Position { epoch: life.epoch, lsn: replayed.end };
         let reaper = Arc::clone(&self.commons.reaper);
         let root = Root::new(replayed.map.clone(), end, replayed.time, reaper).of_timeline(life.timeline);
+        let root = root.with_digest(replayed.digest.as_ref().map(StateDigest::hash));
         self.slot.begin_life(Arc::clone(&life), Arc::new(root)).then_some(life)
     }
 

@@ -18,7 +18,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use edit::{Applied, DataFile, Declined, Edit, EditOutcome};
-pub use history::{Point, SnapshotRecord, VersionRecord};
+pub use history::{Digest, Point, SnapshotRecord, VersionRecord};
 use serde::{Deserialize, Serialize};
 pub use shard::{Abandoned, Closed, EpochRecord, SegmentRecord, ShardRecord};
 

@@ -10,7 +10,7 @@ mod policy;
 pub use batch::{Batch, Tail};
 pub use ids::{DirectoryId, Epoch, Incarnation, Lsn, Position, SegmentSeq, ShardId, SnapshotSeq, Time, VersionId};
 pub use manifest::{
-    Abandoned, Applied, Closed, DataFile, Declined, Edit, EditOutcome, EpochRecord, Manifest, Point, Routing,
+    Abandoned, Applied, Closed, DataFile, Declined, Digest, Edit, EditOutcome, EpochRecord, Manifest, Point, Routing,
     SegmentRecord, ShardRecord, SnapshotRecord, VersionRecord,
 };
 pub use policy::{Durability, SyncPolicy};

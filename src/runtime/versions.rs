@@ -28,6 +28,10 @@ pub struct Version {
     pub time: Time,
     /// Where it lies, one a shard, in order: everything below belongs to it.
     pub ends: Vec<Position>,
+    /// A digest of its state, if one was taken of every shard: with [`Options::digest`](crate::Options::digest), and by
+    /// every rewrite. Equal states of directories with equally many shards and the same keys in each have equal ones:
+    /// it is BLAKE3 of the digests of the shards (lattice hashes of their entries), in order.
+    pub digest: Option<[u8; 32]>,
 }
 
 impl<M: StateMachine> Runtime<M> {
@@ -240,5 +244,7 @@ async fn look_back<T: Send + 'static>(
 
 fn version(manifest: &Manifest, id: VersionId) -> Option<Version> {
     let record = manifest.versions.get(&id)?;
-    Some(Version { id, time: record.time, ends: record.points.iter().map(|point| point.end).collect() })
+    let digests: Option<Vec<_>> = record.points.iter().map(|point| Some(point.digest?.hash)).collect();
+    let digest = digests.map(|digests| *blake3::hash(digests.as_flattened()).as_bytes());
+    Some(Version { id, time: record.time, ends: record.points.iter().map(|point| point.end).collect(), digest })
 }

@@ -24,13 +24,14 @@ pub struct Root<E> {
     end: Position,
     time: Time,
     timeline: u64,
+    digest: Option<[u8; 32]>,
     reaper: Arc<dyn Bury<E>>,
 }
 
 impl<E> Root<E> {
     /// A root of `map`, which holds everything below `end`; `time` is the last one logged.
     pub fn new(map: Map<E>, end: Position, time: Time, reaper: Arc<dyn Bury<E>>) -> Self {
-        Self { map, end, time, timeline: 0, reaper }
+        Self { map, end, time, timeline: 0, digest: None, reaper }
     }
 
     /// The same, of a timeline of the runtime's: roots of different ones do not go together.
@@ -38,6 +39,19 @@ impl<E> Root<E> {
     pub fn of_timeline(mut self, timeline: u64) -> Self {
         self.timeline = timeline;
         self
+    }
+
+    /// The same, with the digest of its state.
+    #[must_use]
+    pub fn with_digest(mut self, digest: Option<[u8; 32]>) -> Self {
+        self.digest = digest;
+        self
+    }
+
+    /// The digest of the state, if somebody follows it.
+    #[must_use]
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        self.digest
     }
 
     /// How many rollbacks it has behind it.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::model::{Lsn, Position, SegmentSeq};
+use crate::model::{Lsn, Position, SegmentSeq, ShardId};
 
 /// A call of the operating system failed.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +124,15 @@ pub enum LogError {
         found: u32,
         /// The newest format known here.
         supported: u32,
+    },
+    /// The commands in front of this lsn do not make the state that they made when a version was recorded there: `apply`
+    /// is not deterministic, or is another one than it was.
+    #[error("the state of {shard} before {lsn} is not the one whose digest was recorded")]
+    Digest {
+        /// The shard.
+        shard: ShardId,
+        /// Where the version lies.
+        lsn: Lsn,
     },
     /// There is no snapshot to begin with.
     #[error(transparent)]

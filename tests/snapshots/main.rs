@@ -8,6 +8,7 @@
 mod support;
 
 mod backup;
+mod digest;
 mod reclaim;
 mod rollback;
 mod versions;

@@ -19,6 +19,7 @@ pub(crate) fn all<M: StateMachine>(
     layout: &Layout,
     manifest: &Manifest,
     poison: Poison,
+    digest: bool,
     until: impl Fn(ShardId) -> Until + Sync,
 ) -> Vec<Result<Replayed<Entity<M>>, LogError>> {
     let shards = manifest.shards.len();
@@ -29,7 +30,7 @@ pub(crate) fn all<M: StateMachine>(
         loop {
             let Some(shard) = waiting.lock().next() else { return };
             let until = until(shard);
-            let replayed = Replay { machine, disk, layout, manifest, poison, shard, until }.run();
+            let replayed = Replay { machine, disk, layout, manifest, poison, shard, until, digest }.run();
             done.lock().push((shard, replayed));
         }
     };

@@ -8,16 +8,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::{Replay, Until, entity_bytes};
 use crate::machine::StateMachine;
 use crate::model::{Lsn, Position, SnapshotRecord, SnapshotSeq, Time};
-use crate::state::KeyHasher;
 use crate::state::map::{Entry, Key, Map};
+use crate::state::{KeyHasher, StateDigest};
 use crate::storage::codec;
 use crate::storage::error::{LogError, SnapshotError};
 use crate::storage::snapshot::{self, Expected};
 use crate::sync::Arc;
 
+type State<E> = (Map<E>, Option<StateDigest>, Time);
+
 /// See the module.
 pub(super) struct Loaded<E> {
     pub(super) map: Map<E>,
+    /// Of the map, if it was taken.
+    pub(super) digest: Option<StateDigest>,
     /// What the snapshot holds; none: there was none to be used.
     pub(super) end: Option<Position>,
     pub(super) time: Time,
@@ -38,9 +42,9 @@ impl<M: StateMachine> Replay<'_, M> {
         let mut damaged = Vec::new();
         for (number, snapshot) in snapshots.into_iter().rev().filter(|(_, record)| record.end.lsn <= at_most) {
             match self.load_one(number, snapshot) {
-                Ok((map, time)) => {
+                Ok((map, digest, time)) => {
                     let (end, entries) = (Some(snapshot.end), snapshot.entries);
-                    return Ok(Loaded { map, end, time, entries, damaged });
+                    return Ok(Loaded { map, digest, end, time, entries, damaged });
                 }
                 Err(error) if error.is_damage() => {
                     tracing::error!(shard = self.shard.0, %number, %error, "a snapshot is damaged");
@@ -58,14 +62,15 @@ impl<M: StateMachine> Replay<'_, M> {
             let path = self.layout.shard(self.shard);
             return Err(error.unwrap_or(SnapshotError::Missing { path }).into());
         }
-        Ok(Loaded { map: Map::new(), end: None, time: Time(0), entries: 0, damaged })
+        let digest = self.digest.then(StateDigest::new);
+        Ok(Loaded { map: Map::new(), digest, end: None, time: Time(0), entries: 0, damaged })
     }
 
-    fn load_one(&self, number: SnapshotSeq, record: &SnapshotRecord) -> Result<(Map<M::Entity>, Time), SnapshotError> {
+    fn load_one(&self, number: SnapshotSeq, record: &SnapshotRecord) -> Result<State<M::Entity>, SnapshotError> {
         let hasher = KeyHasher::new(&self.manifest.routing, self.manifest.shards.len() as u32);
         let expected = Expected::recorded(self.manifest.directory, self.shard, number, record);
         let path = self.layout.snapshot(self.shard, number);
-        let mut map = Map::new();
+        let (mut map, mut digest) = (Map::new(), self.digest.then(StateDigest::new));
         let summary = snapshot::read(self.disk, &path, &expected, &mut |schema, key, value| {
             // The application's code: what panics in there is an entity that cannot be read.
             let entity = catch_unwind(AssertUnwindSafe(|| {
@@ -74,9 +79,20 @@ impl<M: StateMachine> Replay<'_, M> {
                 entity.map(|entity| (entity_bytes(self.machine, &entity), entity))
             }));
             let (bytes, entity) = entity.unwrap_or_else(|_| Err(codec::CodecError::new("a panic")))?;
+            match &mut digest {
+                Some(digest) if schema == M::SCHEMA => digest.add(key, value),
+                Some(digest) => digest.add(key, &codec::encode(&entity)?),
+                None => {}
+            }
             map.insert(Arc::new(Entry::new(hasher.hash(key), Key::from_slice(key), entity, bytes)));
             Ok(())
         })?;
-        Ok((map, summary.header.time))
+        let recorded = record.digest.filter(|recorded| recorded.schema == M::SCHEMA);
+        let differs = |digest: &StateDigest| recorded.is_some_and(|recorded| recorded.hash != digest.hash());
+        if digest.as_ref().is_some_and(differs) {
+            let reason = "its entries do not make the state whose digest was recorded";
+            return Err(SnapshotError::Damaged { path, offset: 0, reason });
+        }
+        Ok((map, digest, summary.header.time))
     }
 }

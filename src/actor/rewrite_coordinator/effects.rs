@@ -10,7 +10,7 @@ use crate::actor::progress;
 use crate::actor::shard::ShardMessage;
 use crate::actor::snapshotter::worker::{self, Cancel, Work};
 use crate::machine::StateMachine;
-use crate::model::{Point, Position, ShardId, Tail};
+use crate::model::{Digest, Point, Position, ShardId, Tail};
 use crate::protocol::cut::{Effect, Event};
 use crate::protocol::hold::CutId;
 use crate::sync::Arc;
@@ -69,12 +69,15 @@ impl<M: StateMachine> CoordinatorState<M> {
         &self,
         cut: CutId,
         shard: ShardId,
-        end: Position,
+        (end, digest): (Position, Option<[u8; 32]>),
         told: oneshot::Receiver<Option<Tail>>,
     ) {
         self.later(async move {
             match told.await {
-                Ok(tail) => Event::Point { cut, shard, point: Point { end, tail, digest: None } },
+                Ok(tail) => {
+                    let digest = digest.map(|hash| Digest { hash, schema: M::SCHEMA });
+                    Event::Point { cut, shard, point: Point { end, tail, digest } }
+                }
                 // The writer is gone, and with it what it had not synced.
                 Err(_) => Event::NoPoint { cut, shard },
             }
@@ -89,7 +92,7 @@ impl<M: StateMachine> CoordinatorState<M> {
         };
         let cancel = Arc::new(Cancel::default());
         self.writing.insert((cut, shard), Arc::clone(&cancel));
-        let work = Work { commons: Arc::clone(&self.commons), slot, root, end };
+        let work = Work { commons: Arc::clone(&self.commons), slot, root, end, scan: true };
         self.later(async move {
             match worker::start(work, cancel).await {
                 Ok((snapshot, record, _)) => Event::Written { cut, shard, snapshot, record },

@@ -27,8 +27,8 @@ use crate::model::{EditOutcome, Incarnation, Lsn, Position, ShardId, ShardRecord
 use crate::protocol::shutdown::{Event, Shutdown};
 use crate::runtime::Shared;
 use crate::runtime::decodes::Decodes;
-use crate::state::Root as State;
 use crate::state::map::Map;
+use crate::state::{Root as State, StateDigest};
 use crate::storage::disk::{DirectoryLock, Disk};
 use crate::storage::layout::Layout;
 use crate::storage::manifest_log;
@@ -153,7 +153,9 @@ impl<M: StateMachine> Starting<M> {
             life.epoch = manifest.shard(shard).map_or(life.epoch, ShardRecord::epoch);
         }
         let end = Position { epoch: life.epoch, lsn: first };
-        let root = State::new(map, end, time, Arc::clone(&commons.reaper)).of_timeline(life.timeline);
+        let digest = replayed.and_then(|replayed| replayed.digest.as_ref()).map(StateDigest::hash);
+        let root = State::new(map, end, time, Arc::clone(&commons.reaper));
+        let root = root.of_timeline(life.timeline).with_digest(digest);
         let credits = Credits::new(self.options.lane_commands, self.options.lane_bytes);
         let deadlines = Deadlines::new(self.options.submit_deadline, watch.clone());
         Slot::new(shard, credits, deadlines, Arc::new(root), life)

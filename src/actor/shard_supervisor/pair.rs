@@ -45,6 +45,7 @@ impl Pair {
             options: Arc::clone(&commons.options),
             hasher: commons.hasher,
             map: replayed.map,
+            digest: replayed.digest,
             time: replayed.time,
             reaper: Arc::clone(&commons.reaper),
             clock: commons.clock,

@@ -73,7 +73,7 @@ impl<M: StateMachine> TakeJob<M> {
 
     fn work(&self, root: Arc<Root<Entity<M>>>) -> Work<M> {
         let end = recorded_end(&self.commons.keeper.manifest(), self.slot.shard, root.end());
-        Work { commons: Arc::clone(&self.commons), slot: Arc::clone(&self.slot), root, end }
+        Work { commons: Arc::clone(&self.commons), slot: Arc::clone(&self.slot), root, end, scan: false }
     }
 }
 

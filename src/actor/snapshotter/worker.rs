@@ -12,9 +12,9 @@ use tokio::sync::{Notify, oneshot};
 use crate::actor::shard_supervisor::Commons;
 use crate::actor::slot::{Entity, Slot, SnapshotStats};
 use crate::machine::StateMachine;
-use crate::model::{Position, ShardId, SnapshotRecord, SnapshotSeq};
+use crate::model::{Digest, Position, ShardId, SnapshotRecord, SnapshotSeq};
 use crate::protocol::snapshot::Failure;
-use crate::state::Root;
+use crate::state::{Root, StateDigest};
 use crate::storage::codec;
 use crate::storage::error::{DiskError, IoContext};
 use crate::storage::snapshot::{SnapshotHeader, SnapshotWriter};
@@ -40,6 +40,8 @@ pub(crate) struct Work<M: StateMachine> {
     pub(crate) root: Arc<Root<Entity<M>>>,
     /// The root's end, as the manifest names it.
     pub(crate) end: Position,
+    /// Take a digest, if the root has none.
+    pub(crate) scan: bool,
 }
 
 type Written = (SnapshotSeq, SnapshotRecord, SnapshotStats);
@@ -116,9 +118,13 @@ impl<M: StateMachine> Work<M> {
         let started = Instant::now();
         let (snapshot, mut writer) = self.create()?;
         let mut looked_at = 0;
+        let mut scanned = (self.scan && self.root.digest().is_none()).then(StateDigest::new);
         for entry in self.root.map().iter() {
             let value = codec::encode(entry.value()).map_err(NotWritten::Entity)?;
             writer.entry(entry.key(), &value)?;
+            if let Some(digest) = &mut scanned {
+                digest.add(entry.key(), &value);
+            }
             if writer.written() >= looked_at + LOOK_BYTES {
                 looked_at = writer.written();
                 self.slot.counters.snapshot_bytes.set(looked_at);
@@ -129,7 +135,8 @@ impl<M: StateMachine> Work<M> {
             return Err(NotWritten::Cancelled);
         }
         let finishing = Instant::now();
-        let written = writer.finish(None)?;
+        let digest = self.root.digest().or(scanned.map(|digest| digest.hash()));
+        let written = writer.finish(digest)?;
         let stats = SnapshotStats {
             end: self.end,
             bytes: written.bytes,
@@ -142,7 +149,7 @@ impl<M: StateMachine> Work<M> {
             bytes: written.bytes,
             entries: written.entries,
             hash: written.hash,
-            digest: None,
+            digest: digest.map(|hash| Digest { hash, schema: M::SCHEMA }),
         };
         Ok((snapshot, record, stats))
     }

@@ -9,6 +9,15 @@ use serde::{Deserialize, Serialize};
 use super::{Abandoned, DataFile, Declined, Manifest, ShardRecord};
 use crate::model::{Epoch, Lsn, Position, SegmentSeq, ShardId, SnapshotSeq, Tail, Time, VersionId};
 
+/// The digest of a state, in its short form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    /// It stands for the state wherever it is only compared.
+    pub hash: [u8; 32],
+    /// What the entities were encoded with: those of another schema are other bytes.
+    pub schema: u32,
+}
+
 /// A file that holds a shard's state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotRecord {
@@ -21,7 +30,7 @@ pub struct SnapshotRecord {
     /// Hash of its footer, which covers all of it.
     pub hash: [u8; 32],
     /// Digest of the state, if one was taken.
-    pub digest: Option<[u8; 32]>,
+    pub digest: Option<Digest>,
 }
 
 /// A cut across all shards.
@@ -41,7 +50,7 @@ pub struct Point {
     /// Where the log has it; none if nothing was ever written.
     pub tail: Option<Tail>,
     /// Digest of the state there, if one was taken.
-    pub digest: Option<[u8; 32]>,
+    pub digest: Option<Digest>,
 }
 
 impl Manifest {

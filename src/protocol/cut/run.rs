@@ -195,7 +195,11 @@ impl Run {
     /// All that changes, in one commit.
     fn edits(&self) -> Vec<Edit> {
         debug_assert!(self.holding.is_empty() && self.owed.is_empty(), "somebody is owed");
-        let points: Vec<Point> = self.points.values().copied().collect();
+        // Who has written the state may have taken its digest on the way.
+        let taken = |shard| self.written.get(shard).and_then(|(_, record)| record.digest);
+        let points = self.points.iter();
+        let points: Vec<_> =
+            points.map(|(shard, point)| Point { digest: point.digest.or_else(|| taken(shard)), ..*point }).collect();
         debug_assert!(points.iter().map(|point| point.end).eq(self.ends.values().copied()), "not where they held");
         let adopt = |(shard, (snapshot, record)): (&ShardId, &(SnapshotSeq, SnapshotRecord))| Edit::Adopt {
             shard: *shard,
