@@ -154,6 +154,8 @@ pub struct ShardStats {
     pub snapshot_running: bool,
     /// Bytes that the running snapshot has written, or the last one had.
     pub snapshot_bytes: u64,
+    /// Memory that running snapshots keep alive, in bytes as accounted: entries that were overwritten or removed since.
+    pub snapshot_overlap_bytes: u64,
     /// Snapshots that were adopted.
     pub snapshots: u64,
     /// Snapshots that failed or were given up.
@@ -332,6 +334,7 @@ fn shard_stats<M: StateMachine>(slot: &Slot<M>) -> ShardStats {
         longest_hold: Duration::from_micros(counters.longest_hold_us.get()),
         snapshot_running: snapshots.running,
         snapshot_bytes: counters.snapshot_bytes.get(),
+        snapshot_overlap_bytes: slot.overlaps.bytes(),
         snapshots: snapshots.taken,
         snapshots_failed: snapshots.failed,
         last_snapshot: snapshots.last,

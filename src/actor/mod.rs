@@ -19,6 +19,7 @@ pub(crate) mod manifest_keeper;
 mod naming;
 pub(crate) mod opening;
 pub(crate) mod overdue;
+pub(crate) mod overlap;
 pub(crate) mod preparer;
 pub(crate) mod progress;
 pub(crate) mod reaper;

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::credits::{Credits, Held};
 use super::overdue::Deadlines;
+use super::overlap::Overlaps;
 use super::rewrite_coordinator::CoordinatorMessage;
 use super::shard::ShardMessage;
 use super::shard_supervisor::SupervisorMessage;
@@ -135,6 +136,8 @@ pub(crate) struct Slot<M: StateMachine> {
     /// Commands that were answered before they were durable, and lost.
     pub(crate) lost: Mutex<Vec<LostRange>>,
     pub(crate) snapshots: Mutex<SnapshotsTaken>,
+    /// What running ones keep alive.
+    pub(crate) overlaps: Overlaps<M>,
     /// Whom to ask for one.
     pub(crate) snapshotter: Mutex<Option<ActorRef<SnapshotMessage>>>,
     /// The shard's supervisor, its actor of the present life, and who makes cuts.
@@ -279,6 +282,7 @@ impl<M: StateMachine> Slot<M> {
             gate: Mutex::new(None),
             lost: Mutex::new(Vec::new()),
             snapshots: Mutex::default(),
+            overlaps: Overlaps::default(),
             snapshotter: Mutex::new(None),
             supervisor: Mutex::new(None),
             actor: Mutex::new(None),

@@ -9,6 +9,7 @@ mod support;
 
 mod backup;
 mod digest;
+mod overlap;
 mod reclaim;
 mod rollback;
 mod versions;

@@ -30,6 +30,7 @@ const NAP: Duration = Duration::from_millis(20);
 #[derive(Debug, Default)]
 pub(crate) struct Cancel {
     flag: AtomicBool,
+    memory: AtomicBool,
     told: Notify,
 }
 
@@ -53,6 +54,18 @@ impl Cancel {
         self.told.notify_one();
     }
 
+    /// The same, because it keeps too much memory alive.
+    pub(crate) fn cancel_for_memory(&self) {
+        if !self.memory.swap(true, Ordering::AcqRel) {
+            self.cancel();
+        }
+    }
+
+    /// Why it was cancelled.
+    pub(crate) fn why(&self) -> Failure {
+        if self.memory.load(Ordering::Acquire) { Failure::Memory } else { Failure::Cancelled }
+    }
+
     fn is_cancelled(&self) -> bool {
         self.flag.load(Ordering::Acquire)
     }
@@ -69,7 +82,10 @@ pub(crate) async fn start<M: StateMachine>(work: Work<M>, cancel: Arc<Cancel>) -
     let (done, written) = oneshot::channel();
     let shard = work.slot.shard.0;
     let name = format!("{}/{shard}/snapshot", work.commons.name);
+    let told = Arc::clone(&cancel);
     let thread = thread::Builder::new().name(name).spawn(move || {
+        let limit = work.commons.options.snapshots.overlap_bytes;
+        let _counted = work.slot.overlaps.register(&work.root, limit, &cancel);
         // The application's `Serialize`, all of it.
         let written = catch_unwind(AssertUnwindSafe(|| work.write(&cancel)));
         let _ = done.send(written.unwrap_or(Err(NotWritten::Panic)));
@@ -79,7 +95,7 @@ pub(crate) async fn start<M: StateMachine>(work: Work<M>, cancel: Arc<Cancel>) -
         Err(error) => Err(NotWritten::Thread(error)),
     };
     written.map_err(|why| match why {
-        NotWritten::Cancelled => Failure::Cancelled,
+        NotWritten::Cancelled => told.why(),
         error => {
             tracing::error!(shard, %error, "a snapshot failed");
             Failure::Failed
