@@ -63,7 +63,7 @@ fn rounds(one: impl Fn() -> Run) -> Run {
 
 fn row(what: &str, tasks: usize, run: Run, part: Option<f64>) {
     let part = part.map_or("-".to_owned(), |part| format!("{:.0} %", part * 100.0));
-    let Run { per_second, p50_us, p99_us, p999_us } = run;
+    let Run { per_second, p50_us, p99_us, p999_us, .. } = run;
     println!("| {what} | {tasks} | {per_second:.0} | {p50_us:.0} | {p99_us:.0} | {p999_us:.0} | {part} |");
 }
 

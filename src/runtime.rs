@@ -146,6 +146,8 @@ pub struct ShardStats {
     pub entries: u64,
     /// Memory of the working state in bytes, as accounted (see [`StateMachine::heap_bytes`]), as of the same batch.
     pub memory_bytes: u64,
+    /// The longest turn of the shard's actor: from taking commands up to handing them over, at most 512 of them.
+    pub longest_turn: Duration,
     /// How long the last cut has held the shard's lane.
     pub last_hold: Duration,
     /// How long any cut since the opening has held it, at most.
@@ -330,6 +332,7 @@ fn shard_stats<M: StateMachine>(slot: &Slot<M>) -> ShardStats {
         restarts: counters.restarts.get(),
         entries: counters.entries.get(),
         memory_bytes: counters.memory_bytes.get(),
+        longest_turn: Duration::from_micros(counters.longest_turn_us.get()),
         last_hold: Duration::from_micros(counters.last_hold_us.get()),
         longest_hold: Duration::from_micros(counters.longest_hold_us.get()),
         snapshot_running: snapshots.running,

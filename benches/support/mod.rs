@@ -53,6 +53,7 @@ pub struct Run {
     pub p50_us: f64,
     pub p99_us: f64,
     pub p999_us: f64,
+    pub max_us: f64,
 }
 
 /// Puts a run together from its latencies.
@@ -67,6 +68,7 @@ pub fn run(mut latencies: Vec<Duration>, elapsed: Duration) -> Run {
         p50_us: at(0.5),
         p99_us: at(0.99),
         p999_us: at(0.999),
+        max_us: at(1.0),
     }
 }
 

@@ -179,8 +179,14 @@ impl<M: StateMachine> Actor for Shard<M> {
                 state.finishing = true;
             }
         }
-        state.turn(&myself)?;
-        Ok(())
+        let started = Instant::now();
+        let turn = state.turn(&myself);
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let longest = &state.slot.counters.longest_turn_us;
+        if micros > longest.get() {
+            longest.set(micros);
+        }
+        Ok(turn?)
     }
 }
 

@@ -197,6 +197,8 @@ pub(crate) struct Counters {
     pub(crate) memory_bytes: Counter,
     /// Written by the running snapshot.
     pub(crate) snapshot_bytes: Counter,
+    /// How long a turn of the shard's actor took, at most.
+    pub(crate) longest_turn_us: Counter,
     /// How long the lane was held for a cut.
     pub(crate) last_hold_us: Counter,
     pub(crate) longest_hold_us: Counter,

@@ -1,0 +1,112 @@
+//! What does a running snapshot cost the writers, and does it grow with the state?
+//!
+//! `cargo bench --bench snapshot [-- MILLIONS...]` prints a Markdown table, by default for 1 and 5 million entries. For
+//! each size the same 64 closed-loop writers run without a snapshot, beside one of a limited rate, and beside one as
+//! fast as the disk takes it. The longest turn is that of the shard's actor, which a snapshot should not lengthen.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a bench")]
+
+mod support;
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use mainstay::{Options, Runtime, SnapshotOptions, SyncPolicy};
+use support::{Puts, Run, closed_loop, directory, put};
+
+const TASKS: usize = 64;
+const TIME: Duration = Duration::from_secs(5);
+const RATE: u64 = 50 << 20;
+
+fn main() {
+    let sizes: Vec<u64> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
+    let sizes = if sizes.is_empty() { vec![1, 5] } else { sizes };
+    println!(
+        "| entries | snapshot | ops/s | p50 us | p99 us | p99.9 us | max us | longest turn us | snapshot s | MB | \
+              kept alive MB | resident MB |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
+    for millions in sizes {
+        let (dir, entries) = (directory(), millions * 1_000_000);
+        block_on(load(dir.path(), entries));
+        block_on(measure(dir.path(), entries, None));
+        for rate in [RATE, 0] {
+            block_on(measure(dir.path(), entries, Some(rate)));
+        }
+    }
+}
+
+fn block_on(work: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(work);
+}
+
+fn options(dir: &Path, sync: SyncPolicy, bytes_per_second: u64) -> Options {
+    // None but those that are asked for.
+    let snapshots = SnapshotOptions { log_bytes: 0, bytes_per_second, ..SnapshotOptions::default() };
+    Options { shards: Some(1), sync, snapshots, ..Options::new(dir) }
+}
+
+async fn load(dir: &Path, entries: u64) {
+    let runtime = Runtime::open(Puts, options(dir, SyncPolicy::Never, 0)).await.unwrap();
+    let mut next = 0;
+    while next < entries {
+        let commands = (next..entries.min(next + 1000)).map(|key| (u128::from(key), Bytes::from(vec![7; 100])));
+        assert!(runtime.submit_many(commands.collect()).await.iter().all(Result::is_ok));
+        next += 1000;
+    }
+    // What is measured opens from this.
+    runtime.snapshot().await.unwrap();
+    runtime.shutdown().await.unwrap();
+}
+
+async fn write(runtime: &Runtime<Puts>, entries: u64) -> Run {
+    let handle = runtime.clone();
+    closed_loop(TASKS, TIME, move |n| {
+        let runtime = handle.clone();
+        let mut random = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        async move {
+            runtime.submit(put(&mut random, entries)).await.unwrap();
+        }
+    })
+    .await
+}
+
+async fn measure(dir: &Path, entries: u64, snapshot: Option<u64>) {
+    let runtime = Runtime::open(Puts, options(dir, SyncPolicy::Always, snapshot.unwrap_or(0))).await.unwrap();
+    // Something new to hold, and a log that has begun.
+    write(&runtime, entries).await;
+    let taking = snapshot.map(|_| {
+        let runtime = runtime.clone();
+        tokio::spawn(async move { runtime.snapshot().await.unwrap() })
+    });
+    let run = write(&runtime, entries).await;
+    let stats = runtime.stats().shards[0].clone();
+    let (kept, resident) = (stats.snapshot_overlap_bytes, resident_bytes());
+    if let Some(taking) = taking {
+        taking.await.unwrap();
+    }
+    let last = runtime.stats().shards[0].last_snapshot.clone();
+    let name = match snapshot {
+        None => "none".to_owned(),
+        Some(0) => "as fast as it goes".to_owned(),
+        Some(rate) => format!("{} MB/s", rate >> 20),
+    };
+    let taken = last
+        .map_or("- | -".to_owned(), |last| format!("{:.1} | {}", last.duration.as_secs_f64(), last.bytes / 1_000_000));
+    let Run { per_second, p50_us, p99_us, p999_us, max_us } = run;
+    println!(
+        "| {entries} | {name} | {per_second:.0} | {p50_us:.0} | {p99_us:.0} | {p999_us:.0} | {max_us:.0} | {} | {taken} | \
+         {} | {} |",
+        stats.longest_turn.as_micros(),
+        kept / 1_000_000,
+        resident / 1_000_000,
+    );
+    runtime.shutdown().await.unwrap();
+}
+
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
