@@ -28,6 +28,7 @@ use crate::protocol::hold::CutId;
 use crate::protocol::rollback::{self, Rollbacks};
 use crate::state::Root;
 use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
 use crate::sync::published::Positioned;
 use going_back::GoingBack;
 use retention::Growth;
@@ -115,6 +116,8 @@ impl<M: StateMachine> Actor for RewriteCoordinator<M> {
         let CoordinatorArguments { commons, slots, life } = arguments;
         for slot in &slots {
             *slot.coordinator.lock() = Some(myself.clone());
+            // What the one before was about is over.
+            slot.pinned.store(false, Ordering::SeqCst);
         }
         let limits = commons.options.versions.limits();
         let core = Cuts::new(limits, slots.len() as u32, CutId::first_of(life));
@@ -147,7 +150,12 @@ impl<M: StateMachine> Actor for RewriteCoordinator<M> {
         match message {
             CoordinatorMessage::Make(kind, reply) => state.make(kind, Some(reply)),
             CoordinatorMessage::Held(held) => state.held(held),
-            CoordinatorMessage::Answer(event) => state.feed(event),
+            CoordinatorMessage::Answer(event) => {
+                if let Event::Written { cut, shard, .. } | Event::SnapshotFailed { cut, shard } = event {
+                    state.writing.remove(&(cut, shard));
+                }
+                state.feed(event);
+            }
             CoordinatorMessage::RollBack(version, reply) => state.go_back(version, reply),
             CoordinatorMessage::Loaded(loaded) => state.loaded(loaded),
             CoordinatorMessage::Rollback(event) => state.feed_rollback(event),
@@ -167,6 +175,7 @@ impl<M: StateMachine> CoordinatorState<M> {
             return;
         }
         self.making = Some((kind, reply));
+        self.pin(true);
         let (version, time) = (self.commons.keeper.manifest().next_version, Clock::wall());
         self.feed(Event::Requested { kind, version, time });
     }
@@ -207,8 +216,15 @@ impl<M: StateMachine> CoordinatorState<M> {
         });
     }
 
+    /// From before the cut until it is in the manifest or given up: a snapshot that is taken meanwhile holds more than
+    /// the cut, and what it makes superfluous the cut needs.
+    fn pin(&self, pinned: bool) {
+        self.slots.iter().for_each(|slot| slot.pinned.store(pinned, Ordering::SeqCst));
+    }
+
     fn done(&mut self, result: Result<VersionId, Failed>) {
         self.roots.clear();
+        self.pin(false);
         let Some((kind, reply)) = self.making.take() else { return };
         match result {
             Ok(version) => tracing::info!(%version, ?kind, "version made"),
@@ -220,6 +236,7 @@ impl<M: StateMachine> CoordinatorState<M> {
             }
             return self.retain(result, reply);
         }
+        self.drop_unneeded();
         if let Some(reply) = reply {
             let _ = reply.send(result.map_err(error));
         }

@@ -3,6 +3,7 @@
 //! It feeds [`protocol::restart`](crate::protocol::restart) with deaths and carries out what that says.
 
 mod pair;
+mod reading;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::clock::Clock;
 use super::keeper::Keeper;
-use super::replay::{Replay, Replayed, Until};
+use super::replay::Replayed;
 use super::rewrite_coordinator::CoordinatorMessage;
 use super::root::{Internal, RootMessage};
 use super::shard::ShardMessage;
@@ -304,19 +305,8 @@ impl<M: StateMachine> SupervisorState<M> {
         let failed = move |source| LogError::from(DiskError { operation: "recover", path: dir.clone(), source });
         let not_started = failed.clone();
         let work = move || {
-            let manifest = commons.keeper.manifest();
-            let replay = Replay {
-                machine: &*commons.machine,
-                disk: commons.disk.as_ref(),
-                layout: &commons.layout,
-                manifest: &manifest,
-                poison: commons.options.poison,
-                shard,
-                until: Until::End(known_end),
-                digest: commons.options.digest,
-            };
             // Whatever panics in there, the supervisor hears of it.
-            let recovered = catch_unwind(AssertUnwindSafe(|| replay.run()));
+            let recovered = catch_unwind(AssertUnwindSafe(|| reading::replay(&commons, shard, known_end)));
             let recovered = recovered.unwrap_or_else(|_| Err(failed(io::Error::other("a panic"))));
             let recovered = recovered.map(Box::new);
             let _ = myself.cast(SupervisorMessage::Recovered(incarnation, recovered));

@@ -26,6 +26,7 @@ use crate::state::Root;
 use crate::storage::codec::Encoded;
 use crate::sync::Arc;
 use crate::sync::Mutex;
+use crate::sync::atomic::AtomicBool;
 use crate::sync::claim::Port;
 use crate::sync::counters::Counter;
 use crate::sync::doorbell::{Doorbell, Ring};
@@ -144,6 +145,8 @@ pub(crate) struct Slot<M: StateMachine> {
     pub(crate) supervisor: Mutex<Option<ActorRef<SupervisorMessage<M>>>>,
     pub(crate) actor: Mutex<Option<ActorRef<ShardMessage>>>,
     pub(crate) coordinator: Mutex<Option<ActorRef<CoordinatorMessage<M>>>>,
+    /// A version is being made: nothing is dropped.
+    pub(crate) pinned: AtomicBool,
     /// The smallest snapshot number that this process has not used.
     snapshot_numbers: Mutex<SnapshotSeq>,
 }
@@ -289,6 +292,7 @@ impl<M: StateMachine> Slot<M> {
             supervisor: Mutex::new(None),
             actor: Mutex::new(None),
             coordinator: Mutex::new(None),
+            pinned: AtomicBool::new(false),
             snapshot_numbers: Mutex::new(SnapshotSeq(1)),
         }
     }

@@ -15,7 +15,8 @@
 //!   is begun unasked;
 //! - whoever asks is answered once, by a job that began after the question;
 //! - what counts as "since the last one" is counted from the position that was adopted, not from when it was;
-//! - a file is removed only if it was certainly not adopted.
+//! - a file is removed only if it was certainly not adopted; after one of which nobody knows that, none is begun
+//!   unasked.
 
 use std::collections::BTreeSet;
 
@@ -277,7 +278,9 @@ impl Snapshots {
 
     fn fail(&mut self, now_ms: u64, failure: Failure, effects: &mut Vec<Effect>) {
         let pause = (self.retry.1 * 2).clamp(PAUSE_MS.0, PAUSE_MS.1);
-        (self.phase, self.retry) = (Phase::Idle, (now_ms.saturating_add(pause), pause));
+        // The manifest takes no edits any more, and each try would leave a file that nobody may remove.
+        let retry_ms = if failure == Failure::Indeterminate { u64::MAX } else { now_ms.saturating_add(pause) };
+        (self.phase, self.retry) = (Phase::Idle, (retry_ms, pause));
         effects.extend(self.served.drain(..).map(|token| Effect::Answer(token, Err(failure))));
     }
 }

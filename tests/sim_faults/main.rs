@@ -8,6 +8,8 @@
 
 #[path = "../support/book.rs"]
 mod book;
+#[path = "../support/complete.rs"]
+mod complete;
 #[path = "../support/ledger.rs"]
 mod ledger;
 
@@ -19,6 +21,7 @@ mod moves;
 mod policies;
 mod scene;
 mod shutdowns;
+mod snapshots;
 mod space;
 mod spares;
 mod stalls;

@@ -2,14 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mainstay::ractor::{ActorCell, registry};
 use mainstay::sim::{Call, FaultKind, Operation, SimDisk};
+use mainstay::storage::disk::Disk;
+use mainstay::storage::layout::Layout;
+use mainstay::storage::manifest_log;
 use mainstay::{Options, Receipt, RestartBudget, Runtime, ShardId, ShardStats, SyncPolicy};
 use tokio::sync::Mutex;
 
 use crate::book::{Book, Ending, Found};
+use crate::complete;
 use crate::ledger::Ledger;
 
 /// Crashes looked at, each with another choice of what survives.
@@ -236,4 +241,15 @@ pub fn writes_after(disk: &SimDisk, path: &Path, operation: Operation, from: u64
         }
     }
     after
+}
+
+/// What the manifest says is there, and nothing else of ours is; every version can be gone back to. Nobody may be
+/// writing any more.
+pub fn check_at_rest(disk: &SimDisk) {
+    let disk = disk.after_kill();
+    let opened: Arc<dyn Disk> = Arc::new(disk.after_kill());
+    let layout = Layout::new(Path::new("/data"));
+    let manifest = manifest_log::open(&opened, &layout).unwrap().manifest;
+    let wrong = complete::check(&disk.after_kill(), &layout, &manifest);
+    assert_eq!(wrong, [""; 0]);
 }

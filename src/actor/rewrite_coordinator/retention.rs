@@ -78,6 +78,16 @@ impl<M: StateMachine> CoordinatorState<M> {
         });
     }
 
+    /// What snapshots have made superfluous while nothing was dropped.
+    pub(super) fn drop_unneeded(&self) {
+        let (keeper, slots) = (self.commons.keeper.clone(), self.slots.clone());
+        tokio::spawn(async move {
+            for slot in slots {
+                prune(&keeper, &slot).await;
+            }
+        });
+    }
+
     pub(super) fn retire(&self, version: VersionId, reply: RpcReplyPort<Result<(), VersionError>>) {
         let (commons, slots) = (Arc::clone(&self.commons), self.slots.clone());
         tokio::spawn(async move {

@@ -2,12 +2,21 @@
 
 use crate::actor::keeper::Keeper;
 use crate::actor::slot::Slot;
+use crate::error::NotExecuted;
 use crate::machine::StateMachine;
 use crate::model::{Edit, EditOutcome, Tail};
+use crate::sync::atomic::Ordering;
 
 /// Asks the manifest to drop the snapshots and the log files that are not needed. What it declines stays: the next
 /// snapshot asks again.
+///
+/// Not of a shard that was refused or is fenced: its files may be what it takes to repair it. And not while a version
+/// is made, which may need what the manifest does not know to be needed yet; whoever makes it asks afterwards.
 pub(crate) async fn prune<M: StateMachine>(keeper: &Keeper, slot: &Slot<M>) {
+    let repairable = matches!(slot.refusal(), Some(NotExecuted::Refused | NotExecuted::Fenced));
+    if repairable || slot.pinned.load(Ordering::SeqCst) {
+        return;
+    }
     let (shard, manifest) = (slot.shard, keeper.manifest());
     let Some((_, needed)) = manifest.base_snapshot(shard) else { return };
     let life = slot.life().clone();

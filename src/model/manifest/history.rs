@@ -193,7 +193,8 @@ impl ShardRecord {
     }
 
     pub(super) fn adopt(&mut self, snapshot: SnapshotSeq, record: &SnapshotRecord) -> Result<(), Declined> {
-        if snapshot < self.next_snapshot {
+        // Two that are written at the same time may end in either order.
+        if self.snapshots.contains_key(&snapshot) {
             return Err(Declined::NumberInUse);
         }
         if !self.is_on_line(record.end) {
@@ -203,7 +204,7 @@ impl ShardRecord {
             return Err(Declined::Backwards);
         }
         self.snapshots.insert(snapshot, record.clone());
-        self.next_snapshot = snapshot.next();
+        self.next_snapshot = self.next_snapshot.max(snapshot.next());
         Ok(())
     }
 

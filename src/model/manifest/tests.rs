@@ -165,3 +165,13 @@ fn a_rollback_abandons_what_came_later() {
         assert!(shard.is_abandoned(position(epoch, lsn)));
     }
 }
+
+/// Guards F33: who writes the first of two is not shut out by who writes the second and is faster.
+#[test]
+fn two_snapshots_are_adopted_in_any_order() {
+    let mut manifest = manifest();
+    manifest.apply(&adopt(2, position(1, 25))).unwrap();
+    manifest.apply(&adopt(1, position(1, 12))).unwrap();
+    assert_eq!(manifest.shards[0].next_snapshot, SnapshotSeq(3));
+    declined(&mut manifest, &adopt(1, position(1, 12)), Declined::NumberInUse);
+}

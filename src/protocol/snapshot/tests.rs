@@ -116,3 +116,14 @@ fn failures_are_followed_by_longer_and_longer_pauses() {
     let pauses: Vec<_> = pauses.windows(2).map(|times| times[1] - times[0]).collect();
     assert_eq!(pauses, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000]);
 }
+
+/// Guards F58: each try under a manifest that takes no edits any more would leave a file of the state's size.
+#[test]
+fn with_a_manifest_that_has_failed_none_is_begun_unasked() {
+    let mut core = fresh(PLAN);
+    feed(&mut core, 1, Event::Looked(at(11, 1_000)));
+    feed(&mut core, 2, Event::Written(1, Some(taken(12, 1_100))));
+    assert_eq!(feed(&mut core, 3, Event::Adopted(1, EditOutcome::Indeterminate)), []);
+    assert_eq!(feed(&mut core, 1 << 40, Event::Looked(at(90, 1 << 40))), []);
+    assert_eq!(feed(&mut core, 1 << 40, Event::Requested(1)), [Effect::Take(2)]);
+}
