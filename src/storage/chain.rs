@@ -130,7 +130,7 @@ fn successor(record: &ShardRecord, last: Option<&Link>, used: &[Link]) -> Option
     let sealed = |link: &Link| record.segments.get(&link.header.segment).is_some_and(|entry| entry.valid_to.is_some());
     used.iter().rposition(|link| {
         let header = &link.header;
-        let explained = match header.opened {
+        let explained = || match header.opened {
             Opened::Begin => {
                 record.epochs.iter().any(|epoch| epoch.epoch == header.epoch && epoch.segment == header.segment)
             }
@@ -144,7 +144,7 @@ fn successor(record: &ShardRecord, last: Option<&Link>, used: &[Link]) -> Option
                 entry.is_some_and(|entry| entry.moved_from == Some(follows))
             }
         };
-        header.follows.segment == follows && explained
+        header.follows.segment == follows && explained()
     })
 }
 

@@ -2,14 +2,24 @@
 
 #![cfg(not(loom))]
 #![allow(clippy::panic, reason = "the machine panics when it is asked to")]
-#![expect(clippy::unwrap_used, reason = "this is a test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a test")]
 
+#[path = "../support/complete.rs"]
+mod complete;
+#[path = "../support/random.rs"]
+mod random;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod backup;
+mod damage;
 mod digest;
+mod disk;
+#[cfg(unix)]
+mod kills;
+mod many;
 mod overlap;
 mod reclaim;
 mod rollback;
+mod transfers;
 mod versions;

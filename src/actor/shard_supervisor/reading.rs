@@ -23,7 +23,7 @@ pub(super) fn replay<M: StateMachine>(
         let is_sound = recovered.as_ref().is_ok_and(|replayed| replayed.findings.is_empty());
         let files = |manifest: &Manifest| {
             let record = manifest.shard(shard)?;
-            Some((record.base, record.snapshots.keys().copied().collect::<Vec<_>>()))
+            Some((manifest.timeline, record.base, record.snapshots.keys().copied().collect::<Vec<_>>()))
         };
         if is_sound || files(&manifest) == files(&commons.keeper.manifest()) {
             return recovered;
