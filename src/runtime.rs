@@ -154,6 +154,8 @@ pub struct ShardStats {
     pub longest_hold: Duration,
     /// Is a snapshot being written?
     pub snapshot_running: bool,
+    /// How long that has been so.
+    pub snapshot_running_for: Option<Duration>,
     /// Bytes that the running snapshot has written, or the last one had.
     pub snapshot_bytes: u64,
     /// Memory that running snapshots keep alive, in bytes as accounted: entries that were overwritten or removed since.
@@ -162,6 +164,8 @@ pub struct ShardStats {
     pub snapshots: u64,
     /// Snapshots that failed or were given up.
     pub snapshots_failed: u64,
+    /// Did the last attempt end without one?
+    pub last_snapshot_failed: bool,
     /// The last one that was adopted since the directory was opened.
     pub last_snapshot: Option<SnapshotStats>,
     /// Commands that were answered before they were durable, and lost. Added to when the log is sealed or read again
@@ -335,11 +339,13 @@ fn shard_stats<M: StateMachine>(slot: &Slot<M>) -> ShardStats {
         longest_turn: Duration::from_micros(counters.longest_turn_us.get()),
         last_hold: Duration::from_micros(counters.last_hold_us.get()),
         longest_hold: Duration::from_micros(counters.longest_hold_us.get()),
-        snapshot_running: snapshots.running,
+        snapshot_running: snapshots.running.is_some(),
+        snapshot_running_for: snapshots.running.map(|since| since.elapsed()),
         snapshot_bytes: counters.snapshot_bytes.get(),
         snapshot_overlap_bytes: slot.overlaps.bytes(),
         snapshots: snapshots.taken,
         snapshots_failed: snapshots.failed,
+        last_snapshot_failed: snapshots.last_failed,
         last_snapshot: snapshots.last,
         lost: slot.lost.lock().clone(),
     }

@@ -14,6 +14,8 @@ mod limits;
 mod options;
 #[path = "support/resp.rs"]
 mod resp;
+#[path = "resp_client/saving.rs"]
+mod saving;
 #[path = "resp_client/start.rs"]
 mod start;
 #[path = "resp_client/together.rs"]
@@ -208,7 +210,7 @@ fn clients_find_what_they_ask_for_at_connect() {
     raw.line("CLIENT GETNAME", "$2\r\nme");
     raw.line("CLIENT ID", ":2");
     raw.line("CLIENT SETINFO LIB-NAME x", "+OK");
-    raw.line("COMMAND COUNT", ":42");
+    raw.line("COMMAND COUNT", ":47");
     raw.line("COMMAND DOCS", "%0");
     raw.line("COMMAND INFO get none", "*2\r\n*6\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n_");
     raw.line("SELECT 0", "+OK");

@@ -12,6 +12,8 @@ mod local;
 mod log;
 #[path = "support/resp.rs"]
 mod resp;
+#[path = "resp_faults/saving.rs"]
+mod saving;
 #[path = "../examples/resp_server/server/mod.rs"]
 mod server;
 

@@ -17,6 +17,8 @@
 mod book;
 #[path = "support/resp.rs"]
 mod resp;
+#[path = "resp_kill/rewriting.rs"]
+mod rewriting;
 
 use std::os::unix::process::ExitStatusExt;
 use std::sync::mpsc::channel;
@@ -33,6 +35,17 @@ const KILLS_AT_WORK: u64 = 100;
 const ROUNDS_A_DIRECTORY: u32 = 8;
 const POLICIES: [&str; 3] = ["always", "interval:5", "never"];
 const CLIENTS: usize = 2;
+
+/// What the environment says.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// That of the environment, or another one each time. To be printed.
+fn seed(name: &str) -> u64 {
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    number(name).unwrap_or(clock.as_nanos() as u64)
+}
 
 /// How a round ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -100,11 +113,9 @@ impl Counts {
 /// show nothing.
 #[test]
 fn what_was_acknowledged_survives_kill_9() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let seed = number("RESP_KILL_SEED").unwrap_or(clock.as_nanos() as u64);
-    let rounds = number("RESP_KILL_ROUNDS").map_or(ROUNDS, |rounds| rounds as u32);
+    let seed = seed("RESP_KILL_SEED");
     println!("RESP_KILL_SEED={seed}");
+    let rounds = number("RESP_KILL_ROUNDS").map_or(ROUNDS, |rounds| rounds as u32);
     let started = Instant::now();
     let mut random = Random(seed);
     let mut counts = Counts::default();

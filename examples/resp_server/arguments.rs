@@ -37,6 +37,16 @@ pub struct Arguments {
     /// Memory for keys and values, all shards together; 0: no limit
     #[arg(long, value_name = "N", default_value_t = 0)]
     memory_bytes: u64,
+    /// Take a snapshot of a shard when its log has grown by so much, and by the length of the last one; 0: never for
+    /// this reason [default: 64 MiB]
+    #[arg(long, value_name = "N")]
+    snapshot_bytes: Option<u64>,
+    /// Take a snapshot of a shard after so many commands; 0: never for this reason
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    snapshot_commands: u64,
+    /// The most versions that are kept; with each new one the oldest beyond them are retired, at least 1 [default: 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    keep_versions: Option<u32>,
     /// The most connections at a time
     #[arg(long, value_name = "N", default_value_t = 1_024)]
     max_connections: usize,
@@ -89,6 +99,9 @@ impl Arguments {
             options.segment_bytes = segment_bytes;
             options.command_bytes_max = Options::command_bytes_for(segment_bytes);
         }
+        options.snapshots.log_bytes = self.snapshot_bytes.unwrap_or(options.snapshots.log_bytes);
+        options.snapshots.commands = self.snapshot_commands;
+        options.versions.keep = self.keep_versions.unwrap_or(options.versions.keep);
         options
     }
 

@@ -20,7 +20,7 @@ use super::snapshotter::SnapshotMessage;
 use crate::error::{NotExecuted, SubmitError};
 use crate::machine::StateMachine;
 use crate::model::{
-    Batch, Durability, Epoch, Incarnation, Lsn, Manifest, Position, SegmentSeq, ShardId, SnapshotSeq, Tail,
+    Batch, Durability, Epoch, Incarnation, Lsn, Manifest, Position, SegmentSeq, ShardId, SnapshotSeq, Tail, Time,
 };
 use crate::state::Root;
 use crate::storage::codec::Encoded;
@@ -154,9 +154,11 @@ pub(crate) struct Slot<M: StateMachine> {
 /// What is known of a shard's snapshots, for statistics.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SnapshotsTaken {
-    pub(crate) running: bool,
+    /// Since when one is.
+    pub(crate) running: Option<Instant>,
     pub(crate) taken: u64,
     pub(crate) failed: u64,
+    pub(crate) last_failed: bool,
     pub(crate) last: Option<SnapshotStats>,
 }
 
@@ -166,6 +168,8 @@ pub(crate) struct SnapshotsTaken {
 pub struct SnapshotStats {
     /// It holds everything below.
     pub end: Position,
+    /// When it was whole, by the wall clock.
+    pub time: Time,
     /// Its length.
     pub bytes: u64,
     /// How many entries it has.

@@ -9,7 +9,7 @@ pub(crate) mod prune;
 pub(crate) mod worker;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) use job::recorded_end;
 use job::{Finished, TakeJob};
@@ -19,7 +19,7 @@ use super::shard_supervisor::Commons;
 use super::slot::Slot;
 use crate::error::{NoSnapshot, SnapshotFailed};
 use crate::machine::StateMachine;
-use crate::model::{Edit, EditOutcome, Lsn, Manifest, ShardId};
+use crate::model::{Declined, Edit, EditOutcome, Lsn, Manifest, ShardId};
 use crate::protocol::snapshot::{Effect, Event, Failure, Job, Progress, Snapshots, Taken, Token};
 use crate::sync::Arc;
 use worker::Cancel;
@@ -119,8 +119,10 @@ impl<M: StateMachine> Actor for Snapshotter<M> {
             }
             SnapshotMessage::Ended(job, ended) => state.ended(job, ended),
             SnapshotMessage::Adopted(job, outcome) => {
-                state.feed(Event::Adopted(job, outcome));
+                // Whoever is answered finds it counted.
                 state.adopted(job, outcome);
+                state.feed(Event::Adopted(job, outcome));
+                state.finished.remove(&job);
             }
             SnapshotMessage::Cancel => state.feed(Event::Cancel(Failure::Cancelled)),
         }
@@ -159,12 +161,11 @@ impl<M: StateMachine> SnapshotterState<M> {
     }
 
     fn adopted(&mut self, job: Job, outcome: EditOutcome) {
-        let finished = self.finished.remove(&job);
         let mut known = self.slot.snapshots.lock();
         if outcome == EditOutcome::Committed {
             known.taken += 1;
-            known.last = finished.map(|finished| finished.stats);
-        } else {
+            known.last = self.finished.remove(&job).map(|finished| finished.stats);
+        } else if outcome != EditOutcome::Declined(Declined::Backwards) {
             known.failed += 1;
         }
     }
@@ -172,10 +173,16 @@ impl<M: StateMachine> SnapshotterState<M> {
     fn feed(&mut self, event: Event) {
         let mut effects = Vec::new();
         self.core.on_event(self.commons.clock.now_ms(), event, &mut effects);
+        {
+            let mut known = self.slot.snapshots.lock();
+            let begins = effects.iter().any(|effect| matches!(effect, Effect::Take(_)));
+            let since = known.running.filter(|_| !begins).unwrap_or_else(Instant::now);
+            known.running = self.core.is_busy().then_some(since);
+            known.last_failed = self.core.has_failed();
+        }
         for effect in effects {
             self.carry_out(effect);
         }
-        self.slot.snapshots.lock().running = self.core.is_busy();
     }
 
     fn carry_out(&mut self, effect: Effect) {

@@ -20,7 +20,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{EditOutcome, Lsn};
+use crate::model::{Declined, EditOutcome, Lsn};
 
 /// Names a job of a shard.
 pub type Job = u64;
@@ -168,6 +168,12 @@ impl Snapshots {
         self.phase != Phase::Idle
     }
 
+    /// Has the last job that is over failed?
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.retry.1 > 0
+    }
+
     /// Takes an event, at a time of a clock that only goes up, and adds what to do, in order.
     pub fn on_event(&mut self, now_ms: u64, event: Event, effects: &mut Vec<Effect>) {
         match event {
@@ -252,6 +258,11 @@ impl Snapshots {
                 (self.last, self.last_ms) = (taken, self.began_ms);
                 self.succeed(effects);
                 return effects.push(Effect::Prune);
+            }
+            // The log begins behind it: a rewrite was faster, and what this one holds is in a newer one.
+            EditOutcome::Declined(Declined::Backwards) => {
+                effects.push(Effect::Remove(job));
+                return self.succeed(effects);
             }
             EditOutcome::Declined(_) => Failure::Declined,
             EditOutcome::Failed => Failure::Failed,

@@ -8,21 +8,21 @@ use crate::resp::{Raw, Server, directory};
 use crate::{SEGMENT_HEADER_BYTES, until};
 
 /// All lines of `INFO`.
-struct Info(BTreeMap<String, String>);
+pub struct Info(BTreeMap<String, String>);
 
 impl Info {
-    fn ask(raw: &mut Raw) -> Self {
+    pub fn ask(raw: &mut Raw) -> Self {
         raw.send("INFO\r\n");
         let text = String::from_utf8(raw.read_bulk().unwrap()).unwrap();
         let lines = text.lines().filter_map(|line| line.split_once(':'));
         Self(lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
-    fn number(&self, name: &str) -> u64 {
+    pub fn number(&self, name: &str) -> u64 {
         self.text(name).parse().unwrap()
     }
 
-    fn text(&self, name: &str) -> &str {
+    pub fn text(&self, name: &str) -> &str {
         self.0.get(name).unwrap_or_else(|| panic!("INFO has no {name}: {:?}", self.0))
     }
 

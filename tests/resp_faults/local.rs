@@ -46,9 +46,9 @@ pub async fn serve(sim: &SimDisk, change: impl FnOnce(&mut Options)) -> Local {
     Local { address, _stop: stop }
 }
 
-/// A line of `INFO mainstay`.
+/// A line of `INFO`.
 pub fn info(raw: &mut Raw, name: &str) -> String {
-    raw.send("INFO mainstay\r\n");
+    raw.send("INFO\r\n");
     let info = String::from_utf8(raw.read_bulk().unwrap()).unwrap();
     let found = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     found.unwrap().to_owned()

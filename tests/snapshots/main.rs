@@ -19,6 +19,7 @@ mod disk;
 mod kills;
 mod many;
 mod overlap;
+mod overtaking;
 mod reclaim;
 mod rollback;
 mod transfers;

@@ -197,6 +197,12 @@ impl Raw {
         }
     }
 
+    /// A number behind this sign.
+    pub fn read_number(&mut self, sign: char) -> u64 {
+        let line = self.read_line().unwrap();
+        line.strip_prefix(sign).and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{line}"))
+    }
+
     /// A string's bytes; `None`: null, or the end.
     pub fn read_bulk(&mut self) -> Option<Vec<u8>> {
         let length = self.read_line()?.strip_prefix('$')?.parse().ok()?;
@@ -205,6 +211,23 @@ impl Raw {
         bytes.truncate(length);
         Some(bytes)
     }
+}
+
+/// A version, as `MAINSTAY VERSIONS` tells it: number, microseconds, positions.
+pub type Version = (u64, u64, Vec<String>);
+
+/// Asks for all versions.
+pub fn versions(raw: &mut Raw) -> Vec<Version> {
+    raw.send("MAINSTAY VERSIONS\r\n");
+    let count = raw.read_number('*');
+    let version = |_| {
+        raw.expect("*3\r\n");
+        let (id, time) = (raw.read_number(':'), raw.read_number(':'));
+        let shards = raw.read_number('*');
+        let ends = (0..shards).map(|_| String::from_utf8(raw.read_bulk().unwrap()).unwrap());
+        (id, time, ends.collect())
+    };
+    (0..count).map(version).collect()
 }
 
 /// A request as clients send it.

@@ -1,6 +1,7 @@
 //! What requests ask for: data between the parsers and whoever carries it out.
 
 use bytes::Bytes;
+use mainstay::VersionId;
 use mainstay::kv::Command;
 
 /// A request that makes sense.
@@ -15,6 +16,8 @@ pub enum Action<'a> {
     Read(Read<'a>),
     /// Look at all keys, or clear them.
     Keyspace(Keyspace<'a>),
+    /// Save the data, or look at what was saved.
+    Saving(Saving),
     /// About the connection or the server.
     Session(Session<'a>),
 }
@@ -55,6 +58,26 @@ pub struct Scan<'a> {
     pub count: usize,
     /// Whether strings, the only type there is, were asked for.
     pub strings: bool,
+}
+
+/// Snapshots and versions.
+pub enum Saving {
+    /// `SAVE`
+    Save,
+    /// `BGSAVE`
+    InBackground,
+    /// `LASTSAVE`
+    Last,
+    /// `BGREWRITEAOF`
+    Rewrite,
+    /// `MAINSTAY MARK`
+    Mark,
+    /// `MAINSTAY VERSIONS`
+    Versions,
+    /// `MAINSTAY RETIRE`
+    Retire(VersionId),
+    /// `MAINSTAY HELP`
+    Help,
 }
 
 pub enum Session<'a> {

@@ -20,6 +20,7 @@ use super::pending::{self, Pending, by_shard};
 use super::reads;
 use super::reply::Output;
 use super::request::Request;
+use super::saving;
 use super::scan;
 use super::session::Client;
 use super::settings::Shared;
@@ -99,6 +100,12 @@ impl<'a> Batch<'a> {
             Action::Keyspace(keyspace) => {
                 self.settle().await?;
                 return self.keyspace(keyspace).await;
+            }
+            Action::Saving(saving) => {
+                self.settle().await?;
+                // It may take long, and whoever has a reply to come need not wait for that.
+                self.send().await?;
+                return saving::respond(saving, &self.shared.ledger, &mut self.output).await;
             }
             Action::Session(session) => {
                 self.settle().await?;

@@ -5,23 +5,26 @@ use std::sync::atomic::Ordering;
 
 use mainstay::{NotExecuted, Position, ShardStats, SyncPolicy};
 
+use super::persistence;
 use super::settings::{REDIS_VERSION, Shared};
 
 type Section = fn(&Shared, &mut Lines);
 
-const SECTIONS: [(&str, Section); 6] = [
+const SECTIONS: [(&str, Section); 7] = [
     ("Server", server),
     ("Clients", clients),
     ("Memory", memory),
+    ("Persistence", persistence::section),
     ("Stats", counters),
     ("mainstay", mainstay),
     ("Keyspace", keyspace),
 ];
 
-struct Lines(String);
+/// Lines that were put so far.
+pub struct Lines(String);
 
 impl Lines {
-    fn put(&mut self, name: &str, value: impl Display) {
+    pub fn put(&mut self, name: &str, value: impl Display) {
         // A string takes whatever is written to it.
         let _ = write!(self.0, "{name}:{value}\r\n");
     }
@@ -95,6 +98,7 @@ fn mainstay(shared: &Shared, lines: &mut Lines) {
     lines.put("fenced_shards", shards.iter().filter(fenced).count());
     let lost = |shard: &ShardStats| shard.lost.iter().map(|lost| lost.end.since(lost.first)).sum();
     lines.put("lost_commands", sum(lost));
+    lines.put("recovered_entries", recovery.shards.iter().map(|shard| shard.entries).sum::<u64>());
     lines.put("recovered_commands", recovery.shards.iter().map(|shard| shard.commands).sum::<u64>());
     lines.put("recovery_ms", recovery.duration.as_millis());
     lines.put("torn_bytes", recovery.shards.iter().map(|shard| shard.torn_bytes).sum::<u64>());

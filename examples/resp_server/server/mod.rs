@@ -3,7 +3,8 @@
 //! ```text
 //! listener ─ connection ─┬─ input ─ request (─ inline)    bytes to requests
 //!                        ├─ table ─ parse_* ─ action      requests to what they ask for
-//!                        └─ batch ─┬─ reads, scan (─ glob), session (─ info, catalog)
+//!                        └─ batch ─┬─ reads, scan (─ glob), session (─ info ─ persistence, catalog)
+//!                                  ├─ saving ─ ledger      snapshots and versions
 //!                                  └─ reply                replies to bytes
 //! ```
 //! Everything here is relative to this module, so a test can include it and run it over a simulated disk.
@@ -16,14 +17,18 @@ mod glob;
 mod info;
 mod inline;
 mod input;
+mod ledger;
 mod listener;
 mod parse_keys;
+mod parse_saving;
 mod parse_session;
 mod parse_writes;
 mod pending;
+mod persistence;
 mod reads;
 mod reply;
 mod request;
+mod saving;
 mod scan;
 mod session;
 mod settings;

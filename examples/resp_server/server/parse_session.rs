@@ -122,11 +122,12 @@ pub fn shutdown(request: &Request) -> Parsed<'_> {
 }
 
 /// In lower case; empty if there is none.
-fn subcommand(request: &Request) -> String {
+pub fn subcommand(request: &Request) -> String {
     String::from_utf8_lossy(request.get(1).unwrap_or_default()).to_ascii_lowercase()
 }
 
-fn unknown(request: &Request, command: &str) -> Wrong {
+/// There is no such subcommand.
+pub fn unknown(request: &Request, command: &str) -> Wrong {
     let name = request.get(1).unwrap_or_default();
     let name = String::from_utf8_lossy(name.get(..128).unwrap_or(name));
     Wrong::Other(format!("unknown subcommand '{name}'. Try {command} HELP."))

@@ -112,11 +112,20 @@ impl Output {
         self.array(values.len());
         for value in values {
             self.bulk_or_null(value);
-            if self.len() - start > self.reply_bytes_max {
-                self.buffer.truncate(start);
-                return self.too_long();
+            if self.is_too_long(start) {
+                return;
             }
         }
+    }
+
+    /// Whether the reply that begins there has grown too long. Then it is an error, and nothing may be added to it.
+    pub fn is_too_long(&mut self, start: usize) -> bool {
+        let is_too_long = self.len() - start > self.reply_bytes_max;
+        if is_too_long {
+            self.buffer.truncate(start);
+            self.too_long();
+        }
+        is_too_long
     }
 
     fn too_long(&mut self) {

@@ -1,6 +1,7 @@
 //! What all connections share: the runtime, limits, counters, and the sign to stop.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use mainstay::{Runtime, SyncPolicy};
 use tokio::sync::watch;
 
 use super::input::RequestLimits;
+use super::ledger::Ledger;
 
 /// The version whose behaviour clients may expect.
 pub const REDIS_VERSION: &str = "7.0.15";
@@ -38,16 +40,19 @@ pub struct Shared {
     pub settings: Settings,
     pub started: Instant,
     pub counters: Counters,
+    pub ledger: Arc<Ledger>,
     stopping: watch::Sender<bool>,
 }
 
 impl Shared {
     pub fn new(runtime: Runtime<Kv>, settings: Settings) -> Self {
+        let ledger = Arc::new(Ledger::new(runtime.clone()));
         Self {
             runtime,
             settings,
             started: Instant::now(),
             counters: Counters::default(),
+            ledger,
             stopping: watch::Sender::new(false),
         }
     }

@@ -1,9 +1,9 @@
 //! All commands: their names, how many arguments they take, and who parses them.
 
-use super::action::{Action, Keyspace, Read, Session};
+use super::action::{Action, Keyspace, Read, Saving, Session};
 use super::request::Request;
 use super::wrong::Wrong;
-use super::{parse_keys as keys, parse_session as session, parse_writes as writes};
+use super::{parse_keys as keys, parse_saving as saving, parse_session as session, parse_writes as writes};
 
 type Parse = for<'a> fn(&'a Request) -> Result<Action<'a>, Wrong>;
 
@@ -42,8 +42,10 @@ const fn spec(
 }
 
 /// In the order of their names.
-pub static COMMANDS: [Spec; 42] = [
+pub static COMMANDS: [Spec; 47] = [
     spec("APPEND", 3, WRITE, ONE_KEY, writes::append),
+    spec("BGREWRITEAOF", 1, ADMIN, NO_KEY, |_| Ok(Action::Saving(Saving::Rewrite))),
+    spec("BGSAVE", -1, ADMIN, NO_KEY, saving::in_background),
     spec("CLIENT", -2, OTHER, NO_KEY, session::client),
     spec("COMMAND", -1, OTHER, NO_KEY, session::command),
     spec("CONFIG", -2, ADMIN, NO_KEY, session::config),
@@ -66,6 +68,8 @@ pub static COMMANDS: [Spec; 42] = [
     spec("INCRBY", 3, WRITE, ONE_KEY, writes::increment_by),
     spec("INFO", -1, OTHER, NO_KEY, |request| Ok(Action::Session(Session::Info(request.rest(1).collect())))),
     spec("KEYS", 2, SCAN, NO_KEY, |request| Ok(Action::Keyspace(Keyspace::Keys(request.argument(1)?)))),
+    spec("LASTSAVE", 1, OTHER, NO_KEY, |_| Ok(Action::Saving(Saving::Last))),
+    spec("MAINSTAY", -2, ADMIN, NO_KEY, saving::mainstay),
     spec("MGET", -2, READ, ALL_KEYS, |request| Ok(Action::Read(Read::GetMany(request.rest(1).collect())))),
     spec("MSET", -3, WRITE, EVERY_OTHER, writes::set_many),
     spec("PERSIST", 2, REMOVE, ONE_KEY, writes::persist),
@@ -74,6 +78,7 @@ pub static COMMANDS: [Spec; 42] = [
     spec("PSETEX", 4, WRITE, ONE_KEY, |request| writes::set_expiring(request, "psetex", 1)),
     spec("PTTL", 2, READ, ONE_KEY, |request| Ok(Action::Read(Read::Lifetime(request.argument(1)?, 1)))),
     spec("QUIT", -1, OTHER, NO_KEY, |_| Ok(Action::Session(Session::Quit))),
+    spec("SAVE", 1, ADMIN, NO_KEY, |_| Ok(Action::Saving(Saving::Save))),
     spec("SCAN", -2, SCAN, NO_KEY, keys::scan),
     spec("SELECT", 2, OTHER, NO_KEY, session::select),
     spec("SET", -3, WRITE, ONE_KEY, writes::set),

@@ -1,7 +1,7 @@
 //! What can be wrong with a request, in Redis's words, and what became of a command, on the wire.
 
 use mainstay::kv::Refusal;
-use mainstay::{NotExecuted, ReadError};
+use mainstay::{NotExecuted, ReadError, VersionError};
 
 /// An error reply. Its text starts with the code that clients look at.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +29,15 @@ pub fn not_executed(reason: &NotExecuted) -> String {
         _ => "ERR",
     };
     format!("{code} {reason}")
+}
+
+/// The error reply for a version that was certainly not made, or not given up; none if that is not known.
+pub fn no_version(reason: &VersionError) -> Option<String> {
+    match reason {
+        VersionError::Indeterminate => None,
+        VersionError::Busy | VersionError::Lapsed(_) | VersionError::Deadline => Some(format!("BUSY {reason}")),
+        _ => Some(format!("ERR {reason}")),
+    }
 }
 
 /// The error reply for a key that cannot be read now.

@@ -13,11 +13,12 @@ use crate::sync::atomic::Ordering;
 /// Not of a shard that was refused or is fenced: its files may be what it takes to repair it. And not while a version
 /// is made, which may need what the manifest does not know to be needed yet; whoever makes it asks afterwards.
 pub(crate) async fn prune<M: StateMachine>(keeper: &Keeper, slot: &Slot<M>) {
+    // Looked at first: a cut that begins behind that lies behind every snapshot that is in there.
+    let (shard, manifest) = (slot.shard, keeper.manifest());
     let repairable = matches!(slot.refusal(), Some(NotExecuted::Refused | NotExecuted::Fenced));
     if repairable || slot.pinned.load(Ordering::SeqCst) {
         return;
     }
-    let (shard, manifest) = (slot.shard, keeper.manifest());
     let Some((_, needed)) = manifest.base_snapshot(shard) else { return };
     let life = slot.life().clone();
     let usable = |tail: &&Tail| tail.end <= needed.end.lsn && !manifest.holds_tail(shard, tail.segment);

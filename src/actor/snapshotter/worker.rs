@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 
+use crate::actor::clock::Clock;
 use crate::actor::shard_supervisor::Commons;
 use crate::actor::slot::{Entity, Slot, SnapshotStats};
 use crate::machine::StateMachine;
@@ -155,6 +156,7 @@ impl<M: StateMachine> Work<M> {
         let written = writer.finish(digest)?;
         let stats = SnapshotStats {
             end: self.end,
+            time: Clock::wall(),
             bytes: written.bytes,
             entries: written.entries,
             duration: started.elapsed(),

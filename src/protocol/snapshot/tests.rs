@@ -82,6 +82,17 @@ fn a_job_beyond_its_deadline_is_given_up() {
     assert_eq!(feed(&mut core, 99_999, Event::Written(1, Some(taken(9, 1)))), [Effect::Remove(1)]);
 }
 
+/// What was asked for is there, if not in this file.
+#[test]
+fn who_is_overtaken_by_a_rewrite_has_not_failed() {
+    let mut core = fresh(PLAN);
+    feed(&mut core, 0, Event::Requested(7));
+    feed(&mut core, 0, Event::Written(1, Some(taken(9, 1))));
+    let overtaken = EditOutcome::Declined(Declined::Backwards);
+    assert_eq!(feed(&mut core, 0, Event::Adopted(1, overtaken)), [Effect::Remove(1), Effect::Answer(7, Ok(()))]);
+    assert!(!core.has_failed());
+}
+
 /// Guards F23: only what is certainly not named is removed.
 #[test]
 fn a_file_of_uncertain_fate_stays() {
@@ -115,6 +126,10 @@ fn failures_are_followed_by_longer_and_longer_pauses() {
     }
     let pauses: Vec<_> = pauses.windows(2).map(|times| times[1] - times[0]).collect();
     assert_eq!(pauses, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000]);
+    assert!(core.has_failed());
+    feed(&mut core, now_ms, Event::Requested(7));
+    feed(&mut core, now_ms, Event::Written(11, None));
+    assert!(!core.has_failed(), "the last one has not");
 }
 
 /// Guards F58: each try under a manifest that takes no edits any more would leave a file of the state's size.
