@@ -96,8 +96,8 @@ async fn measure(dir: &Path, entries: u64, snapshot: Option<u64>) {
         .map_or("- | -".to_owned(), |last| format!("{:.1} | {}", last.duration.as_secs_f64(), last.bytes / 1_000_000));
     let Run { per_second, p50_us, p99_us, p999_us, max_us } = run;
     println!(
-        "| {entries} | {name} | {per_second:.0} | {p50_us:.0} | {p99_us:.0} | {p999_us:.0} | {max_us:.0} | {} | {taken} | \
-         {} | {} |",
+        "| {entries} | {name} | {per_second:.0} | {p50_us:.0} | {p99_us:.0} | {p999_us:.0} | {max_us:.0} | {} | \
+         {taken} | {} | {} |",
         stats.longest_turn.as_micros(),
         kept / 1_000_000,
         resident / 1_000_000,

@@ -1,7 +1,7 @@
 //! The memory that a running snapshot keeps alive: entries of its root that the working state has no more.
 //!
-//! Counted by the shard, which is where they are overwritten and removed, each of them once: only an entry that is still
-//! the root's own counts. A snapshot that keeps too much is given up; commands never are.
+//! Counted by the shard, which is where they are overwritten and removed, each of them once: only an entry that is
+//! still the root's own counts. A snapshot that keeps too much is given up; commands never are.
 
 use arc_swap::ArcSwap;
 

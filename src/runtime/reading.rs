@@ -31,8 +31,8 @@ impl<M: StateMachine> Runtime<M> {
         View::new(self.shared.hasher, self.of_one_timeline())
     }
 
-    /// What is published in every shard, from one side of any rollback. In the middle of one, which is short, the shards
-    /// that have not gone back yet are stale.
+    /// What is published in every shard, from one side of any rollback. In the middle of one, which is short, the
+    /// shards that have not gone back yet are stale.
     fn of_one_timeline(&self) -> Vec<Seen<M>> {
         let mut roots: Vec<Seen<M>> = self.shared.slots.iter().map(|slot| seen(slot)).collect();
         let newest = newest_timeline(&roots);

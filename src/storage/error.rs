@@ -125,8 +125,8 @@ pub enum LogError {
         /// The newest format known here.
         supported: u32,
     },
-    /// The commands in front of this lsn do not make the state that they made when a version was recorded there: `apply`
-    /// is not deterministic, or is another one than it was.
+    /// The commands in front of this lsn do not make the state that they made when a version was recorded there:
+    /// `apply` is not deterministic, or is another one than it was.
     #[error("the state of {shard} before {lsn} is not the one whose digest was recorded")]
     Digest {
         /// The shard.

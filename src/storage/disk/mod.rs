@@ -17,8 +17,8 @@ pub use standard::StandardDisk;
 
 /// A file system, as much of it as the crate needs.
 ///
-/// A change of a directory (`create`, `rename`, `link`, `remove`, `create_dir`) is certain to survive a crash only after
-/// [`Disk::sync_dir`] of that directory has returned `Ok`.
+/// A change of a directory (`create`, `rename`, `link`, `remove`, `create_dir`) is certain to survive a crash only
+/// after [`Disk::sync_dir`] of that directory has returned `Ok`.
 pub trait Disk: Send + Sync + fmt::Debug {
     /// Makes one directory. It exists already: `Ok`.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
