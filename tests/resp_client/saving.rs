@@ -54,7 +54,13 @@ fn they_are_answered_in_the_words_of_redis() {
         ("BGSAVE", "+Background saving started".to_owned()),
         ("MAINSTAY", arity("mainstay")),
         ("MAINSTAY BOGUS", "-ERR unknown subcommand 'BOGUS'. Try MAINSTAY HELP.".to_owned()),
-        ("MAINSTAY ROLLBACK 1", "-ERR unknown subcommand 'ROLLBACK'. Try MAINSTAY HELP.".to_owned()),
+        ("MAINSTAY ROLLBACK", arity("mainstay|rollback")),
+        ("MAINSTAY ROLLBACK 1", "-ERR version 1 is not there".to_owned()),
+        ("MAINSTAY BACKUP", arity("mainstay|backup")),
+        (
+            "MAINSTAY BACKUP /nowhere/at/all",
+            "-ERR cannot create /nowhere/at/all: No such file or directory (os error 2)".to_owned(),
+        ),
         ("MAINSTAY MARK x", arity("mainstay|mark")),
         ("MAINSTAY VERSIONS x", arity("mainstay|versions")),
         ("MAINSTAY RETIRE", arity("mainstay|retire")),
@@ -245,4 +251,28 @@ fn versions_are_kept_until_they_are_retired() {
     raw.line("MAINSTAY RETIRE 5", "+OK");
     raw.line("MAINSTAY RETIRE 6", "+OK");
     assert_eq!(versions(&mut raw), made[..1]);
+}
+
+/// `ROLLBACK` goes back in all shards, and a `BACKUP` serves what was there when it was made.
+#[test]
+fn versions_are_gone_back_to_and_backed_up() {
+    let dir = directory();
+    let (live, backup) = (dir.path().join("live"), dir.path().join("backup"));
+    let server = Server::start(&live, SHARDS);
+    let mut raw = server.connect();
+    for request in ["SET a 1", "SET b 1", "SET c 1"] {
+        raw.line(request, "+OK");
+    }
+    raw.line("MAINSTAY MARK", ":1");
+    raw.line("FLUSHALL", "+OK");
+    raw.line("SET d 1", "+OK");
+    raw.line(&format!("MAINSTAY BACKUP {}", backup.display()), ":2");
+    raw.line("MAINSTAY ROLLBACK 1", "+OK");
+    raw.line("DBSIZE", ":3");
+    raw.line("INCR a", ":2");
+    raw.line("MAINSTAY ROLLBACK 2", "-ERR version 2 is not there");
+    let copy = Server::start(&backup, SHARDS);
+    let mut raw = copy.connect();
+    raw.line("DBSIZE", ":1");
+    raw.line("INCR d", ":2");
 }

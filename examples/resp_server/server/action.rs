@@ -1,5 +1,7 @@
 //! What requests ask for: data between the parsers and whoever carries it out.
 
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use mainstay::VersionId;
 use mainstay::kv::Command;
@@ -76,6 +78,10 @@ pub enum Saving {
     Versions,
     /// `MAINSTAY RETIRE`
     Retire(VersionId),
+    /// `MAINSTAY ROLLBACK`
+    RollBack(VersionId),
+    /// `MAINSTAY BACKUP`
+    Backup(PathBuf),
     /// `MAINSTAY HELP`
     Help,
 }

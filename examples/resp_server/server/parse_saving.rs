@@ -1,5 +1,8 @@
 //! Requests about snapshots and versions.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use mainstay::VersionId;
 
 use super::action::{Action, Saving};
@@ -25,8 +28,10 @@ pub fn mainstay(request: &Request) -> Parsed<'_> {
         ("mark", 2) => Saving::Mark,
         ("versions", 2) => Saving::Versions,
         ("retire", 3) => Saving::Retire(version(request, 2)?),
+        ("rollback", 3) => Saving::RollBack(version(request, 2)?),
+        ("backup", 3) => Saving::Backup(request.get(2).map(OsStr::from_bytes).unwrap_or_default().into()),
         ("help", 2) => Saving::Help,
-        (known @ ("mark" | "versions" | "retire" | "help"), _) => {
+        (known @ ("mark" | "versions" | "retire" | "rollback" | "backup" | "help"), _) => {
             return Err(Wrong::Arity(format!("mainstay|{known}")));
         }
         _ => return Err(unknown(request, "MAINSTAY")),

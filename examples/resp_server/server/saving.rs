@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay::kv::Kv;
-use mainstay::{Runtime, Version, VersionError};
+use mainstay::{BackupFailed, Runtime, Version, VersionError};
 use tokio::time::sleep;
 
 use super::action::Saving;
@@ -17,12 +17,16 @@ use super::wrong::no_version;
 const MARK_PAUSE: Duration = Duration::from_millis(2);
 
 /// `MAINSTAY HELP`, as Redis puts such things.
-pub const HELP: [&str; 9] = [
+pub const HELP: [&str; 13] = [
     "MAINSTAY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "BACKUP <directory>",
+    "    Make that directory a backup of this moment. It must not exist, or be empty. Return its version.",
     "MARK",
     "    Make a version: a consistent cut across all shards. Return its number.",
     "RETIRE <version>",
     "    Give a version up, and what only it needs.",
+    "ROLLBACK <version>",
+    "    Go back to a version: what came later is gone, in all shards at once.",
     "VERSIONS",
     "    Return number, time in microseconds and positions (epoch:lsn, one a shard) of each version, oldest first.",
     "HELP",
@@ -60,6 +64,15 @@ pub async fn respond(saving: Saving, ledger: &Arc<Ledger>, output: &mut Output) 
             let retired = runtime.retire(version).await;
             return told(retired, output, |(), output| output.ok());
         }
+        Saving::RollBack(version) => {
+            let went_back = runtime.rollback(version).await;
+            return told(went_back, output, |(), output| output.ok());
+        }
+        Saving::Backup(dir) => match runtime.backup(dir).await {
+            Ok(version) => output.integer(number(version.id.0)),
+            Err(BackupFailed::Version(error)) => return told::<()>(Err(error), output, |(), _| {}),
+            Err(error) => output.error(format_args!("ERR {error}")),
+        },
         Saving::Help => {
             output.array(HELP.len());
             HELP.iter().for_each(|line| output.simple(line));
