@@ -1,15 +1,21 @@
 //! What follows the end of a point's disk: it is opened twice, compared, written to, crashed, and compared again.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use mainstay::model::ShardRecord;
 use mainstay::sim::{FaultKind, SimDisk};
-use mainstay::{LogError, ManifestError, OpenError, Runtime};
+use mainstay::storage::disk::Disk;
+use mainstay::storage::layout::Layout;
+use mainstay::storage::manifest_log;
+use mainstay::{LogError, ManifestError, OpenError, Runtime, ShardId};
 
 use crate::book::{Book, Ending, Found};
+use crate::complete;
 use crate::ledger::Ledger;
 use crate::point::Point;
-use crate::workload::{hasty_options, patient_options};
+use crate::workload::{FOREIGN, hasty_options, patient_options};
 
 /// See the module.
 pub struct Reopening {
@@ -37,9 +43,13 @@ impl Reopening {
         let before = files(&disk);
         let runtime = self.open(&disk, self.ending).await?;
         let found = Found::read(&runtime).map_err(Some)?;
+        wrong.extend(book.check_versions(&runtime.versions()));
         drop(runtime);
         wrong.extend(book.check(&found, self.ending));
         let after = files(&disk);
+        if self.point.workload.makes_snapshots() {
+            wrong.extend(at_rest(&disk, &after));
+        }
         // After a failed sync the cache showed what the disk did not have.
         if self.ending == Ending::PowerCut || !book.cache_lied {
             wrong.extend(changed(&before, &after));
@@ -67,6 +77,7 @@ impl Reopening {
         let runtime = self.open(&crashed, Ending::PowerCut).await?;
         let found_again = Found::read(&runtime).map_err(Some)?;
         wrong.extend(book.check(&found_again, Ending::PowerCut));
+        wrong.extend(book.check_versions(&runtime.versions()));
         wrong.extend(found_again.check_begins_with(&found));
         wrong.extend(book.check_outcomes(&runtime, &found_again).await);
         Ok(())
@@ -114,6 +125,36 @@ fn files(disk: &SimDisk) -> Files {
     let mut files = disk.files();
     files.retain(|path, _| !path.ends_with("LOCK"));
     files
+}
+
+/// Every version that is listed can be gone back to, nothing of ours is there that nobody names, and what is somebody
+/// else's is untouched.
+fn at_rest(disk: &SimDisk, files: &Files) -> Vec<String> {
+    let (opened, layout): (Arc<dyn Disk>, _) = (Arc::new(disk.after_kill()), Layout::new(Path::new("/data")));
+    let manifest = match manifest_log::open(&opened, &layout) {
+        Ok(opened) => opened.manifest,
+        // Reads may still fail.
+        Err(_) => return Vec::new(),
+    };
+    let mut wrong = complete::check(&disk.after_kill(), &layout, &manifest);
+    for path in files.keys().filter(|path| path.parent() != Some(Path::new("/data"))) {
+        let of_shard = |(shard, record): (ShardId, &ShardRecord)| {
+            record.segments.keys().any(|segment| layout.segment(shard, *segment) == *path)
+                || record.snapshots.keys().any(|snapshot| layout.snapshot(shard, *snapshot) == *path)
+        };
+        let is_foreign = path == Path::new(FOREIGN.0);
+        if !is_foreign && !(0..).map(ShardId).zip(&manifest.shards).any(of_shard) {
+            wrong.push(format!("{} is nobody's", path.display()));
+        }
+        if is_foreign && files.get(path).map(Vec::as_slice) != Some(FOREIGN.1) {
+            wrong.push("a foreign file has changed".to_owned());
+        }
+    }
+    let had_foreign = manifest.shards.len() == 2 && manifest.next_version.0 > 1;
+    if had_foreign && !files.contains_key(Path::new(FOREIGN.0)) {
+        wrong.push("a foreign file is gone".to_owned());
+    }
+    wrong
 }
 
 /// Opening removes left-overs, finishes making a directory, and changes nothing else.

@@ -15,6 +15,8 @@
 
 #[path = "../support/book.rs"]
 mod book;
+#[path = "../support/complete.rs"]
+mod complete;
 #[path = "../support/ledger.rs"]
 mod ledger;
 
@@ -79,6 +81,14 @@ fn opening_from_a_snapshot() {
 #[test]
 fn reads_of_a_snapshot() {
     Sweep::of_reads(Workload::FromSnapshot, 1).run();
+}
+
+/// Guards F6, F23, F30, F33, F36, F41, F66: cuts and rewrites of two shards, old versions retired, a fault at every
+/// call; whatever comes of it, each version that is listed can be gone back to.
+#[test]
+fn versions_and_rewrites() {
+    // All of them take minutes. The numbers of the calls vary from run to run, and so does what is left out.
+    Sweep::some_of(Workload::Rewrites, 11).run();
 }
 
 /// Guards F9, F33: a fault of one shard's files or of the manifest leaves both shards' promises true.

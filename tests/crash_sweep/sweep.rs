@@ -57,6 +57,11 @@ impl Sweep {
         Self { workload, counted: Counted::Mutations, stride: 1 }
     }
 
+    /// The same, of every so many points one. Coprime to the number of kinds, so that each of them is tried.
+    pub fn some_of(workload: Workload, stride: usize) -> Self {
+        Self { stride, ..Self::of(workload) }
+    }
+
     /// The calls that [`Sweep::of`] leaves out, or one point of so many of them.
     pub fn of_reads(workload: Workload, stride: usize) -> Self {
         Self { workload, counted: Counted::All, stride }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use mainstay::protocol::cut::Kind;
 use mainstay::sim::{FaultKind, Operation, SimDisk};
-use mainstay::{Options, RestartBudget, Runtime, SyncPolicy};
+use mainstay::{Options, RestartBudget, Runtime, SyncPolicy, VersionOptions};
 
 use crate::book::Book;
 use crate::ledger::Ledger;
@@ -24,7 +25,12 @@ pub enum Workload {
     Snapshots,
     /// A directory that has snapshots, and is opened from one.
     FromSnapshot,
+    /// Versions and rewrites between batches of two shards; two versions are kept.
+    Rewrites,
 }
+
+/// A file of somebody else's among ours, and what it holds.
+pub const FOREIGN: (&str, &[u8]) = ("/data/shard-1/snapshot-1.snap", b"somebody else's");
 
 /// Where a workload runs.
 pub struct Stage {
@@ -37,7 +43,7 @@ pub struct Stage {
 }
 
 impl Workload {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::FirstOpen,
         Self::Rolls,
         Self::Reopen,
@@ -48,10 +54,16 @@ impl Workload {
         Self::TwoShards,
         Self::Snapshots,
         Self::FromSnapshot,
+        Self::Rewrites,
     ];
 
     pub fn shards(self) -> u32 {
-        if self == Self::TwoShards { 2 } else { 1 }
+        if matches!(self, Self::TwoShards | Self::Rewrites) { 2 } else { 1 }
+    }
+
+    /// Does anything get old there?
+    pub fn makes_snapshots(self) -> bool {
+        matches!(self, Self::Snapshots | Self::FromSnapshot | Self::Rewrites)
     }
 
     /// Syncs of log files that fail without any other fault.
@@ -73,6 +85,9 @@ impl Workload {
             stage.batch(&runtime, 4, 300).await;
         }
         runtime.shutdown().await.unwrap();
+        if self == Self::Rewrites {
+            stage.disk.put(FOREIGN.0, FOREIGN.1);
+        }
         if self == Self::Recover {
             stage.life_that_ends_in_a_power_cut().await;
         }
@@ -125,6 +140,15 @@ impl Workload {
                 stage.batch(&runtime, 2, 0).await;
                 stage.snapshot(&runtime).await;
             }
+            Self::Rewrites => {
+                for _ in 0..2 {
+                    stage.batch(&runtime, 6, 300).await;
+                    stage.version(&runtime, Kind::Mark).await;
+                    stage.batch(&runtime, 6, 300).await;
+                    stage.version(&runtime, Kind::Rewrite).await;
+                }
+                stage.batch(&runtime, 4, 0).await;
+            }
             Self::TwoShards => {
                 stage.batch(&runtime, 8, 50).await;
                 stage.batch(&runtime, 8, 50).await;
@@ -141,6 +165,7 @@ impl Workload {
             Self::Move => assert_eq!(shard.unwrap().moves, 1),
             Self::Restart => assert_eq!(shard.unwrap().restarts, 1),
             Self::Snapshots => assert_eq!(shard.unwrap().snapshots, 3),
+            Self::Rewrites => assert_eq!(runtime.unwrap().versions().len(), 2),
             Self::FromSnapshot => assert!(runtime.unwrap().recovery().shards[0].snapshot.is_some()),
             _ => {}
         }
@@ -219,6 +244,14 @@ impl Stage {
         let _ = tokio::time::timeout(Duration::from_millis(300), runtime.snapshot()).await;
     }
 
+    /// A version, which a fault may forbid.
+    async fn version(&self, runtime: &Runtime<Ledger>, kind: Kind) {
+        let making = async { if kind == Kind::Mark { runtime.mark().await } else { runtime.rewrite().await } };
+        if let Ok(Ok(version)) = tokio::time::timeout(Duration::from_millis(500), making).await {
+            self.book.told_of(&version);
+        }
+    }
+
     /// An orderly end makes everything durable, whatever the policy.
     fn promise_all(&mut self, runtime: &Runtime<Ledger>) {
         for (shard, position) in self.book.records().iter().filter_map(|record| record.given()) {
@@ -247,6 +280,7 @@ pub fn patient_options(policy: SyncPolicy, shards: u32) -> Options {
         segment_bytes: SEGMENT_BYTES,
         command_bytes_max: Options::command_bytes_for(SEGMENT_BYTES),
         lane_bytes: 1 << 20,
+        versions: VersionOptions { keep: 2, ..VersionOptions::default() },
         ..Options::new("/data")
     }
 }
@@ -263,6 +297,12 @@ pub fn hasty_options(policy: SyncPolicy, shards: u32) -> Options {
             pause: Duration::from_millis(1),
             pause_max: Duration::from_millis(1),
             ..RestartBudget::default()
+        },
+        versions: VersionOptions {
+            keep: 2,
+            sync_deadline: Duration::from_millis(150),
+            write_deadline: Duration::from_millis(300),
+            ..VersionOptions::default()
         },
         ..patient_options(policy, shards)
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use mainstay::{Durability, LostRange, Outcome, Position, Receipt, Runtime, ShardId, SubmitError};
+use mainstay::{Durability, LostRange, Outcome, Position, Receipt, Runtime, ShardId, SubmitError, Version};
 
 use crate::ledger::{Account, Entry, Ledger, fold, position};
 
@@ -41,6 +41,8 @@ pub struct Book {
     /// A sync of a log file has failed: the cache shows what the disk does not have.
     pub cache_lied: bool,
     next_id: Arc<AtomicU64>,
+    /// The newest version that somebody was told of; 0 for none.
+    version: Arc<AtomicU64>,
 }
 
 /// What a reopened directory holds: every shard's commands in order, and the accounts.
@@ -81,7 +83,24 @@ impl Book {
     /// Another book, with the first so many answers of this one.
     pub fn copy(&self, count: usize) -> Self {
         let records = self.records().into_iter().take(count).collect();
-        Self { records: Arc::new(Mutex::new(records)), ..self.clone() }
+        let version = Arc::new(AtomicU64::new(self.version()));
+        Self { records: Arc::new(Mutex::new(records)), version, ..self.clone() }
+    }
+
+    /// Somebody was told of a version.
+    pub fn told_of(&self, version: &Version) {
+        self.version.fetch_max(version.id.0, Ordering::Relaxed);
+    }
+
+    fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
+    }
+
+    /// The newest version is there, or one that is newer still.
+    pub fn check_versions(&self, versions: &[Version]) -> Vec<String> {
+        let newest = versions.last().map_or(0, |version| version.id.0);
+        let gone = newest < self.version();
+        gone.then(|| format!("version {} was made, and {newest} is the newest", self.version())).into_iter().collect()
     }
 
     /// How many answers are written down.
