@@ -13,6 +13,7 @@ mod complete;
 #[path = "../support/ledger.rs"]
 mod ledger;
 
+mod cuts;
 mod deaths;
 mod ends;
 mod kills;

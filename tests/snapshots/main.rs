@@ -6,6 +6,8 @@
 
 #[path = "../support/complete.rs"]
 mod complete;
+#[path = "../support/gate.rs"]
+mod gate;
 #[path = "../support/random.rs"]
 mod random;
 #[path = "../support/mod.rs"]
@@ -15,6 +17,7 @@ mod backup;
 mod damage;
 mod digest;
 mod disk;
+mod holds;
 #[cfg(unix)]
 mod kills;
 mod many;
