@@ -224,7 +224,12 @@ pub fn unknown_files(
     Ok(segments.filter(|segment| !record.segments.contains_key(segment)).collect())
 }
 
-fn read_header(
+/// Reads the header of a file that the manifest names; none if nobody has begun to write it. What is known to lie in
+/// front of it only helps to say where damage is.
+///
+/// # Errors
+/// The file is missing, foreign or damaged.
+pub fn read_header(
     disk: &dyn Disk,
     layout: &Layout,
     manifest: &Manifest,

@@ -17,8 +17,12 @@
 //! does not count. A line that ends but does not verify, or anything behind a cut one, is damage: refused, nothing is
 //! touched. An older generation is never fallen back to; it is kept for repair by hand.
 
+mod looking;
+
 use std::io;
 use std::path::Path;
+
+pub use looking::{Look, look, read};
 
 use super::bytes::{put, trim_zeroes};
 use super::codec;
@@ -155,27 +159,6 @@ pub fn open(disk: &Arc<dyn Disk>, layout: &Layout) -> Result<Opened, ManifestErr
         hash: replay.hash,
     };
     Ok(Opened { log, manifest: replay.manifest, torn: replay.torn })
-}
-
-/// Reads the manifest without a lock, while somebody else may be changing it: some state that was durable, or is about
-/// to be. Changes nothing.
-///
-/// # Errors
-/// [`ManifestError`]. It may be over by the next attempt: what is being written looks damaged for a moment.
-pub fn read(disk: &dyn Disk, layout: &Layout) -> Result<Manifest, ManifestError> {
-    let generation = read_current(disk, layout)?;
-    let path = layout.manifest(generation);
-    let file = match disk.open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(ManifestError::GenerationMissing { path });
-        }
-        other => other.context("open", &path)?,
-    };
-    let bytes = read_all(file.as_ref(), &path)?;
-    let content = trim_zeroes(&bytes);
-    let mut replay = Replay::start(content, generation, &path)?;
-    while replay.edit(content, &path)? {}
-    Ok(replay.manifest)
 }
 
 /// A generation read line by line.

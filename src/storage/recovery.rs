@@ -17,6 +17,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 
@@ -142,6 +143,22 @@ pub fn recover_up_to(
     Ok(recovered)
 }
 
+/// Reads one file of the log by itself, whatever there is to the others: can it be read up to where it has to end, or,
+/// if nothing but its own frames says where, is its tail torn and not damaged?
+///
+/// # Errors
+/// As [`recover`].
+pub fn check_one(disk: &dyn Disk, link: &Link) -> Result<(), LogError> {
+    let bytes = read(disk.open(&link.path), link)?;
+    let from = link.header.follows.end;
+    let mut reader = Reader::new(link, bytes, from, from);
+    while link.ends.is_none_or(|tail| reader.offset < tail.offset) && reader.frame(&mut |_, _| Ok(()))? {}
+    match link.ends {
+        Some(tail) => reader.must_end_at(tail),
+        None => reader.verdict().map(drop),
+    }
+}
+
 /// Reads one segment frame by frame.
 struct Reader<'a> {
     link: &'a Link,
@@ -245,14 +262,30 @@ pub fn read(file: io::Result<Box<dyn DiskFile>>, link: &Link) -> Result<Bytes, L
     Ok(Bytes::from(bytes))
 }
 
-/// Removes files of a shard that are provably left-overs of its own: spares that were never registered, snapshots that
-/// were never adopted, and files that an edit has dropped.
-/// Only for a shard whose log was read without an error. Returns how many.
+/// Removes a shard's [`left_overs`]. Only for a shard whose log was read without an error. Returns how many.
 ///
 /// # Errors
 /// A call failed; trying again is safe.
 pub fn sweep(disk: &dyn Disk, layout: &Layout, manifest: &Manifest, shard: ShardId) -> Result<usize, DiskError> {
-    let Some(record) = manifest.shard(shard) else { return Ok(0) };
+    let orphans = left_overs(disk, layout, manifest, shard)?;
+    for path in &orphans {
+        disk.remove(path).context("remove", path)?;
+    }
+    Ok(orphans.len())
+}
+
+/// Files of a shard that are provably left-overs of its own, if its log can be read without an error: spares that were
+/// never registered, snapshots that were never adopted, and files that an edit has dropped.
+///
+/// # Errors
+/// A call failed.
+pub fn left_overs(
+    disk: &dyn Disk,
+    layout: &Layout,
+    manifest: &Manifest,
+    shard: ShardId,
+) -> Result<Vec<PathBuf>, DiskError> {
+    let Some(record) = manifest.shard(shard) else { return Ok(Vec::new()) };
     let segments = chain::unknown_files(disk, layout, record, shard)?;
     let segments = segments.into_iter().map(|segment| layout.segment(shard, segment));
     let dir = layout.shard(shard);
@@ -262,9 +295,5 @@ pub fn sweep(disk: &dyn Disk, layout: &Layout, manifest: &Manifest, shard: Shard
     let snapshots = names.iter().filter_map(|name| parse_snapshot(name));
     let snapshots = snapshots.filter(|snapshot| !record.snapshots.contains_key(snapshot));
     let snapshots = snapshots.map(|snapshot| layout.snapshot(shard, snapshot));
-    let orphans: Vec<_> = segments.chain(unfinished).chain(snapshots).collect();
-    for path in &orphans {
-        disk.remove(path).context("remove", path)?;
-    }
-    Ok(orphans.len())
+    Ok(segments.chain(unfinished).chain(snapshots).collect())
 }

@@ -1,0 +1,66 @@
+//! What a version needs: in every shard a snapshot at or below its point, and the log from there.
+
+use mainstay::VersionId;
+use mainstay::model::{Batch, Lsn, Manifest, Point, ShardId};
+use mainstay::storage::recovery;
+use mainstay::storage::snapshot::{self, Expected};
+
+use super::super::directory::{Directory, shards};
+use super::super::finding::{Finding, Kind};
+
+/// Reads all that a version needs. One that has been retired needs nothing.
+pub fn check(dir: &Directory, manifest: &Manifest, version: VersionId) -> Result<(), Vec<Finding>> {
+    let Some(record) = manifest.versions.get(&version) else { return Ok(()) };
+    let points = shards(manifest).zip(&record.points);
+    let findings = points.filter_map(|(shard, point)| reach(dir, manifest, shard, *point).err());
+    let of_version =
+        |finding: Finding| Finding { reason: format!("version {}: {}", version.0, finding.reason), ..finding };
+    let findings: Vec<_> = findings.map(of_version).collect();
+    if findings.is_empty() { Ok(()) } else { Err(findings) }
+}
+
+/// Reads a shard's state at a point as going back to it does: from the newest snapshot that verifies.
+fn reach(dir: &Directory, manifest: &Manifest, shard: ShardId, point: Point) -> Result<(), Finding> {
+    let from = begin(dir, manifest, shard, point)?;
+    let Some(tail) = point.tail else { return Ok(()) };
+    // What the snapshot holds may begin in the middle of the first batch.
+    let mut next = None;
+    let mut visit = |_, batch: Batch| {
+        let continues = next.map_or(batch.first <= from, |next| next == batch.first);
+        let commands: u64 = batch.lengths.iter().map(|length| u64::from(*length)).sum();
+        next = Some(batch.end());
+        if continues && commands == batch.bytes.len() as u64 { Ok(()) } else { Err(disordered(dir, shard, &batch)) }
+    };
+    recovery::recover_up_to(&dir.disk, &dir.layout, manifest, shard, (from, tail), &mut visit)
+        .map_err(|error| Finding::from(&error).of(shard))?;
+    let ends = next.unwrap_or(from);
+    if ends == point.end.lsn {
+        return Ok(());
+    }
+    let reason = format!("its commands end with lsn {} and not with lsn {}", ends.0, point.end.lsn.0);
+    Err(Finding::new(Kind::Damaged, &dir.layout.segment(shard, tail.segment), &reason).before(ends.0).of(shard))
+}
+
+fn disordered(dir: &Directory, shard: ShardId, batch: &Batch) -> mainstay::LogError {
+    let (path, reason) = (dir.layout.shard(shard), "a batch does not follow the one before, or does not add up");
+    mainstay::LogError::Damaged { path, offset: 0, lsn: batch.first, reason }
+}
+
+/// Where the log has to be read from.
+pub fn begin(dir: &Directory, manifest: &Manifest, shard: ShardId, point: Point) -> Result<Lsn, Finding> {
+    let record = manifest.shard(shard);
+    let snapshots = record.map(|record| record.snapshots_oldest_first()).unwrap_or_default();
+    let mut why = None;
+    for (number, record) in snapshots.into_iter().rev().filter(|(_, record)| record.end.lsn <= point.end.lsn) {
+        let expected = Expected::recorded(manifest.directory, shard, number, record);
+        match snapshot::verify(&dir.disk, &dir.layout.snapshot(shard, number), &expected) {
+            Ok(_) => return Ok(record.end.lsn),
+            Err(error) => why = why.or(Some(Finding::from(&error).of(shard))),
+        }
+    }
+    if record.is_none_or(|record| record.base.is_none()) {
+        return Ok(Lsn::FIRST);
+    }
+    let none = || Finding::new(Kind::Missing, &dir.layout.shard(shard), "no snapshot and no log reach it").of(shard);
+    Err(why.unwrap_or_else(none))
+}
