@@ -4,13 +4,13 @@
 
 mod pair;
 mod reading;
+mod recovering;
 
 use std::collections::BTreeMap;
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pair::Pair;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use recovering::Recovered;
 use tokio::sync::oneshot;
 
 use super::clock::Clock;
@@ -24,13 +24,12 @@ use super::snapshotter::{SnapshotMessage, Snapshotter, SnapshotterArguments};
 use crate::config::Options;
 use crate::error::NotExecuted;
 use crate::machine::StateMachine;
-use crate::model::{Edit, EditOutcome, Epoch, Incarnation, Position, SegmentSeq, ShardId, Tail};
+use crate::model::{Epoch, Incarnation, SegmentSeq, ShardId, Tail};
 use crate::protocol::cut;
 use crate::protocol::restart::{Effect, Event, Lives};
 use crate::protocol::shutdown;
-use crate::state::{Bury, KeyHasher, Root, StateDigest};
+use crate::state::{Bury, KeyHasher};
 use crate::storage::disk::{DirectoryLock, Disk};
-use crate::storage::error::{DiskError, LogError};
 use crate::storage::layout::Layout;
 use crate::sync::Arc;
 
@@ -53,9 +52,12 @@ pub(crate) enum SupervisorMessage<M: StateMachine> {
     /// A pause is over.
     PauseOver(Incarnation),
     /// The log was read for this life, or not.
-    Recovered(Incarnation, Result<Box<Replayed<Entity<M>>>, LogError>),
-    /// A rollback was committed: go on with this, or read the files again; say whether that went well.
-    RolledBack(Option<Box<Replayed<Entity<M>>>>, oneshot::Sender<bool>),
+    Recovered(Recovered<Entity<M>>),
+    /// A rollback to this timeline was committed: go on with this state, or read the files again; say whether that went
+    /// well.
+    RolledBack { timeline: u64, state: Option<Box<Replayed<Entity<M>>>>, done: oneshot::Sender<bool> },
+    /// Nobody knows whether a rollback counts: nothing lives here any more.
+    Fence,
     /// Drain the shard and its writer, then end.
     Finish,
     /// The writer has written, synced and answered everything.
@@ -164,12 +166,15 @@ impl<M: StateMachine> Actor for ShardSupervisor<M> {
             SupervisorMessage::PauseOver(incarnation) => {
                 state.feed(Event::PauseOver(incarnation)).await;
             }
-            SupervisorMessage::Recovered(incarnation, recovered) => {
-                state.recovered(incarnation, recovered).await;
-            }
-            SupervisorMessage::RolledBack(replayed, done) => {
-                let resumed = state.rolled_back(replayed).await;
+            SupervisorMessage::Recovered(recovered) => state.recovered(recovered).await,
+            SupervisorMessage::RolledBack { timeline, state: replayed, done } => {
+                let resumed = state.rolled_back(timeline, replayed).await;
                 let _ = done.send(resumed);
+            }
+            SupervisorMessage::Fence => {
+                state.feed(Event::Stop).await;
+                state.slot.fence();
+                state.lost();
             }
             SupervisorMessage::Finish => state.finish().await,
             SupervisorMessage::Finished { incarnation } => {
@@ -203,7 +208,8 @@ impl<M: StateMachine> Actor for ShardSupervisor<M> {
             let shard = state.slot.shard.0;
             tracing::warn!(shard, %incarnation, who = who.get_name(), why, "an actor has ended");
             let now_ms = state.commons.clock.now_ms();
-            state.feed(Event::Died { incarnation, now_ms }).await;
+            let died = Event::Died { incarnation, now_ms };
+            state.feed(if state.is_abandoned() { Event::Abandoned(incarnation) } else { died }).await;
         } else if state.snapshotter.as_ref().is_some_and(|actor| actor.get_id() == who.get_id()) {
             tracing::error!(shard = state.slot.shard.0, why, "the snapshotter has ended");
             state.restart_snapshotter().await;
@@ -256,10 +262,7 @@ impl<M: StateMachine> SupervisorState<M> {
                     }
                 }
                 // A rollback came in between: what was read is not the state any more.
-                None => {
-                    let now_ms = self.commons.clock.now_ms();
-                    Box::pin(self.feed(Event::Died { incarnation, now_ms })).await;
-                }
+                None => Box::pin(self.feed(Event::Abandoned(incarnation))).await,
             },
             // A life in which nothing will ever be accepted.
             Effect::Show(incarnation) => {
@@ -274,9 +277,13 @@ impl<M: StateMachine> SupervisorState<M> {
             Effect::Fence(why) => {
                 tracing::error!(shard = self.slot.shard.0, ?why, "the shard is fenced");
                 self.slot.close(NotExecuted::Fenced);
-                let _ = self.root.cast(RootMessage::Internal(Internal(shutdown::Event::Lost(self.slot.shard))));
+                self.lost();
             }
         }
+    }
+
+    fn lost(&self) {
+        let _ = self.root.cast(RootMessage::Internal(Internal(shutdown::Event::Lost(self.slot.shard))));
     }
 
     fn revoke(&mut self, incarnation: Incarnation) {
@@ -294,101 +301,6 @@ impl<M: StateMachine> SupervisorState<M> {
             // Nobody waits: a thread inside the kernel ends when the kernel lets go.
             pair.kill();
         }
-    }
-
-    /// Reads the log on a thread of its own.
-    fn recover(&self, incarnation: Incarnation) {
-        let (commons, shard) = (Arc::clone(&self.commons), self.slot.shard);
-        let known_end = self.known_end;
-        let myself = self.myself.clone();
-        let dir = commons.layout.shard(shard);
-        let failed = move |source| LogError::from(DiskError { operation: "recover", path: dir.clone(), source });
-        let not_started = failed.clone();
-        let work = move || {
-            // Whatever panics in there, the supervisor hears of it.
-            let recovered = catch_unwind(AssertUnwindSafe(|| reading::replay(&commons, shard, known_end)));
-            let recovered = recovered.unwrap_or_else(|_| Err(failed(io::Error::other("a panic"))));
-            let recovered = recovered.map(Box::new);
-            let _ = myself.cast(SupervisorMessage::Recovered(incarnation, recovered));
-        };
-        let name = format!("{}/{}/recovery.{}", self.commons.name, shard.0, incarnation.0);
-        if let Err(error) = std::thread::Builder::new().name(name).spawn(work) {
-            let failed = SupervisorMessage::Recovered(incarnation, Err(not_started(error)));
-            let _ = self.myself.cast(failed);
-        }
-    }
-
-    async fn recovered(&mut self, incarnation: Incarnation, recovered: Result<Box<Replayed<Entity<M>>>, LogError>) {
-        let now_ms = self.commons.clock.now_ms();
-        let event = match recovered {
-            Ok(replayed) => {
-                if self.remember(&replayed.findings).await {
-                    self.known_end = replayed.tail;
-                    self.replayed = Some(replayed);
-                    Event::Recovered(incarnation)
-                } else {
-                    Event::Died { incarnation, now_ms }
-                }
-            }
-            Err(error) => {
-                tracing::error!(shard = self.slot.shard.0, %error, "recovery failed");
-                match error {
-                    LogError::Disk(_) => Event::Died { incarnation, now_ms },
-                    _ => Event::Refused(incarnation),
-                }
-            }
-        };
-        self.feed(event).await;
-    }
-
-    /// What a rollback has left is the state. A life that has read the files since has it already.
-    async fn rolled_back(&mut self, replayed: Option<Box<Replayed<Entity<M>>>>) -> bool {
-        let (shard, manifest) = (self.slot.shard, self.commons.keeper.manifest());
-        if self.slot.life().timeline == manifest.timeline {
-            return self.core.is_serving();
-        }
-        let recorded = manifest.shard(shard).map_or(Incarnation(0), |record| record.incarnation);
-        match replayed {
-            Some(replayed) => {
-                self.known_end = replayed.tail;
-                self.replayed = Some(Box::new(Replayed { timeline: manifest.timeline, ..*replayed }));
-                let next = recorded.max(self.core.incarnation()).next();
-                self.feed(Event::RolledBack(next)).await;
-            }
-            None => {
-                let (incarnation, now_ms) = (self.core.incarnation(), self.commons.clock.now_ms());
-                self.known_end = None;
-                self.feed(Event::Died { incarnation, now_ms }).await;
-            }
-        }
-        self.core.is_serving()
-    }
-
-    async fn remember(&self, findings: &[Edit]) -> bool {
-        for edit in findings {
-            if self.commons.keeper.edit(edit.clone()).await != EditOutcome::Committed {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// A life after a death: a new tenure over what was recovered, which is published.
-    fn begin_life(&mut self, incarnation: Incarnation) -> Option<Arc<Life<M>>> {
-        let replayed = self.replayed.as_ref()?;
-        let manifest = self.commons.keeper.manifest();
-        let begins = replayed.begins.clone();
-        let mut life = next_life(&manifest, self.slot.shard, incarnation, replayed.end, begins);
-        // What the files were read for, whatever has happened since.
-        life.timeline = replayed.timeline;
-        life.restarted = true;
-        self.core.renumber(life.incarnation);
-        let life = Arc::new(life);
-        let end = Position { epoch: life.epoch, lsn: replayed.end };
-        let reaper = Arc::clone(&self.commons.reaper);
-        let root = Root::new(replayed.map.clone(), end, replayed.time, reaper).of_timeline(life.timeline);
-        let root = root.with_digest(replayed.digest.as_ref().map(StateDigest::hash));
-        self.slot.begin_life(Arc::clone(&life), Arc::new(root)).then_some(life)
     }
 
     /// Starts the pair of a life that follows a death, which begins at once.

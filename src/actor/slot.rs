@@ -34,6 +34,7 @@ use crate::sync::lane::Lane;
 use crate::sync::published::Published;
 use crate::sync::room::Room;
 use crate::sync::tenure::Tenure;
+use crate::sync::timeline::Timeline;
 
 /// What a caller gets for a command that was executed. Every view taken from then on shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,7 +133,7 @@ pub(crate) struct Slot<M: StateMachine> {
     pub(crate) counters: Counters,
     life: ArcSwap<Life<M>>,
     /// The timeline that lives may begin in.
-    timeline: Mutex<u64>,
+    timeline: Timeline,
     gate: Mutex<Option<NotExecuted>>,
     /// Commands that were answered before they were durable, and lost.
     pub(crate) lost: Mutex<Vec<LostRange>>,
@@ -286,7 +287,7 @@ impl<M: StateMachine> Slot<M> {
             changed: Notify::new(),
             credits: Arc::new(credits),
             counters: Counters::default(),
-            timeline: Mutex::new(life.timeline),
+            timeline: Timeline::new(life.timeline),
             life: ArcSwap::from_pointee(life),
             gate: Mutex::new(None),
             lost: Mutex::new(Vec::new()),
@@ -308,32 +309,33 @@ impl<M: StateMachine> Slot<M> {
 
     /// A new life begins with a recovered root; not in a timeline that a rollback has ended.
     pub(crate) fn begin_life(&self, life: Arc<Life<M>>, root: Arc<Root<Entity<M>>>) -> bool {
-        let timeline = self.timeline.lock();
-        if *timeline != life.timeline {
-            return false;
-        }
-        let before = self.life();
-        if before.timeline == life.timeline {
-            self.name_the_lost(&before, life.first);
-        }
-        // A root of the old life may be ahead of the recovered one only by what was never answered durably.
-        self.published.replace(root);
-        self.life.store(life);
+        let begun = self.timeline.begin(life.timeline, || {
+            let before = self.life();
+            if before.timeline == life.timeline {
+                self.name_the_lost(&before, life.first);
+            }
+            // A root of the old life may be ahead of the recovered one only by what was never answered durably.
+            self.published.replace(root);
+            self.life.store(life);
+        });
         self.changed.notify_waiters();
-        true
+        begun
     }
 
     /// A rollback has ended the timeline of whatever lives here: nothing of it is answered or begins any more, and what
     /// waits was meant for a state that is gone.
     pub(crate) fn abandon(&self, timeline: u64) {
-        let mut present = self.timeline.lock();
-        if *present == timeline {
-            return;
+        if self.timeline.end(timeline, || self.life().revoke(self.shard)) {
+            self.refuse_all(&NotExecuted::RolledBack);
+            self.changed.notify_waiters();
         }
-        *present = timeline;
+    }
+
+    /// Nobody knows what the next open will find: nothing is accepted, answered or published any more.
+    pub(crate) fn fence(&self) {
+        self.close(NotExecuted::Fenced);
         self.life().revoke(self.shard);
-        drop(present);
-        self.refuse_all(&NotExecuted::RolledBack);
+        // Whoever looked in between has seen the log still open.
         self.changed.notify_waiters();
     }
 

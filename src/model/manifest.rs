@@ -74,7 +74,7 @@ impl Manifest {
         let dropped = match edit {
             Edit::Mark { version, record } => self.mark(*version, record).map(|()| Vec::new())?,
             Edit::Retire { version } => self.retire(*version).map(|()| Vec::new())?,
-            Edit::Rollback { version } => self.roll_back(*version)?,
+            Edit::Rollback { version, timeline } => self.roll_back(*version, *timeline)?,
             Edit::Prune { shard, base } => self.prune(*shard, *base)?,
             Edit::Adopt { shard, snapshot, record } => {
                 self.shard_mut(*shard)?.adopt(*snapshot, record).map(|()| Vec::new())?

@@ -9,6 +9,7 @@
 //!             +-- over budget, refuse, recover --> show, fence
 //! ```
 //! Invariants:
+//! - a life that a rollback has ended has not died: the next one is read at once, unless the rollback hands it over;
 //! - an incarnation is revoked before the log's end is chosen anew, and nothing is waited for: a thread of it that sits
 //!   in the kernel is left behind;
 //! - a death notice of an older incarnation changes nothing;
@@ -61,6 +62,8 @@ pub enum Event {
     Recovered(Incarnation),
     /// The log cannot be read and never will be.
     Refused(Incarnation),
+    /// A rollback has ended the timeline that this life belongs to, or was recovered for.
+    Abandoned(Incarnation),
     /// A rollback has ended whatever life there is or was to come. This one is the next, and its state is at hand.
     RolledBack(Incarnation),
     /// The runtime stops.
@@ -169,6 +172,23 @@ impl Lives {
             (Event::Refused(incarnation), Phase::Recovering) if incarnation == self.incarnation => {
                 self.fence(Fenced::Refused, effects);
             }
+            // Nobody's fault: it does not count. The pause leaves time for what the rollback has read.
+            (Event::Abandoned(incarnation), Phase::Serving | Phase::Recovering) if incarnation == self.incarnation => {
+                effects.push(Effect::Revoke(incarnation));
+                self.incarnation = incarnation.next();
+                self.pause(0, effects);
+            }
+            (Event::Abandoned(incarnation), Phase::Last(left)) if incarnation == self.incarnation => {
+                self.phase = Phase::LastPause(left);
+                effects.push(Effect::Pause(incarnation, self.budget.pause_max_ms));
+            }
+            (Event::RolledBack(incarnation), Phase::Last(_) | Phase::LastPause(_))
+                if incarnation > self.incarnation =>
+            {
+                self.incarnation = incarnation;
+                effects.push(Effect::Show(incarnation));
+                self.fence(Fenced::OverBudget, effects);
+            }
             (Event::RolledBack(incarnation), phase)
                 if !matches!(phase, Phase::Fenced | Phase::Stopped) && incarnation > self.incarnation =>
             {
@@ -202,6 +222,11 @@ impl Lives {
             return;
         }
         self.deaths.push_back(now_ms);
+        self.pause(recent, effects);
+    }
+
+    /// Pauses before the present incarnation, longer with every recent death.
+    fn pause(&mut self, recent: u32, effects: &mut Vec<Effect>) {
         self.phase = Phase::Pausing;
         let doubled = self.budget.pause_ms.saturating_mul(1u64.checked_shl(recent).unwrap_or(u64::MAX));
         let pause_ms = doubled.min(self.budget.pause_max_ms);

@@ -13,7 +13,7 @@
 //!
 //! Invariants:
 //! - a version that cannot be read changes nothing;
-//! - one commit for all shards;
+//! - one commit for all shards, in the timeline that the files were read in: no other rollback has come in between;
 //! - no shard goes on before all have been abandoned: whoever is answered by a new life can be sure that nothing old
 //!   answers any more;
 //! - if nobody knows whether the commit counts, nobody goes on: what an old life confirmed could be gone after a crash;
@@ -39,8 +39,8 @@ pub enum Failed {
 /// What happens to the coordinator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Somebody wants to go back to this version.
-    Requested(VersionId),
+    /// Somebody wants to go back to this version, in this timeline.
+    Requested(VersionId, u64),
     /// Every shard's state at the version was read and checked, or not.
     Loaded(bool),
     /// The commit has ended.
@@ -56,12 +56,13 @@ pub enum Event {
 pub enum Effect {
     /// Read every shard's state at the version; report [`Event::Loaded`].
     Load(VersionId),
-    /// Commit this; report [`Event::Committed`].
+    /// Commit this, carry out what [`at_once`] says of the outcome, whatever has become of the coordinator by then, and
+    /// report [`Event::Committed`].
     Commit(Edit),
     /// End what lives in every shard, at once: nothing of it answers, publishes or begins any more.
     Abandon,
-    /// Have the shard go on with what was read; report [`Event::Resumed`].
-    Resume(ShardId),
+    /// Have the shard go on with what was read, in this timeline; report [`Event::Resumed`].
+    Resume(ShardId, u64),
     /// Have the shard read its files again, under the manifest as it is now.
     Recover(ShardId),
     /// Refuse writes in every shard, for good.
@@ -75,9 +76,20 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
     Idle,
-    Loading(VersionId),
-    Committing(VersionId),
+    Loading(VersionId, u64),
+    Committing(VersionId, u64),
     Resuming { version: VersionId, owed: BTreeSet<ShardId>, failed: Option<ShardId> },
+}
+
+/// What a commit's outcome asks for without delay: a coordinator that dies meanwhile must not leave the old lives
+/// confirming what is lost already. To do it twice is harmless.
+#[must_use]
+pub fn at_once(outcome: EditOutcome) -> Option<Effect> {
+    match outcome {
+        EditOutcome::Committed => Some(Effect::Abandon),
+        EditOutcome::Indeterminate => Some(Effect::Fence),
+        EditOutcome::Declined(_) | EditOutcome::Failed => None,
+    }
 }
 
 /// The core. See the module.
@@ -103,24 +115,24 @@ impl Rollbacks {
     /// Takes an event and adds what to do, in order.
     pub fn on_event(&mut self, event: Event, effects: &mut Vec<Effect>) {
         match (event, &mut self.phase) {
-            (Event::Requested(version), Phase::Idle) => {
-                self.phase = Phase::Loading(version);
+            (Event::Requested(version, timeline), Phase::Idle) => {
+                self.phase = Phase::Loading(version, timeline);
                 effects.push(Effect::Load(version));
             }
-            (Event::Requested(_), _) => effects.push(Effect::Busy),
+            (Event::Requested(..), _) => effects.push(Effect::Busy),
             (Event::Unfinished, Phase::Idle) => {
                 effects.push(Effect::Abandon);
                 effects.extend(self.shards.iter().copied().map(Effect::Recover));
             }
-            (Event::Loaded(true), Phase::Loading(version)) => {
-                let version = *version;
-                self.phase = Phase::Committing(version);
-                effects.push(Effect::Commit(Edit::Rollback { version }));
+            (Event::Loaded(true), Phase::Loading(version, timeline)) => {
+                let (version, timeline) = (*version, *timeline);
+                self.phase = Phase::Committing(version, timeline);
+                effects.push(Effect::Commit(Edit::Rollback { version, timeline }));
             }
-            (Event::Loaded(false), Phase::Loading(_)) => self.end(Err(Failed::Unreachable), effects),
-            (Event::Committed(outcome), Phase::Committing(version)) => {
-                let version = *version;
-                self.on_commit(version, outcome, effects);
+            (Event::Loaded(false), Phase::Loading(..)) => self.end(Err(Failed::Unreachable), effects),
+            (Event::Committed(outcome), Phase::Committing(version, timeline)) => {
+                let (version, timeline) = (*version, *timeline);
+                self.on_commit(version, timeline + 1, outcome, effects);
             }
             (Event::Resumed(shard, ok), Phase::Resuming { version, owed, failed }) => {
                 if owed.remove(&shard) && !ok {
@@ -135,16 +147,16 @@ impl Rollbacks {
         }
     }
 
-    fn on_commit(&mut self, version: VersionId, outcome: EditOutcome, effects: &mut Vec<Effect>) {
+    fn on_commit(&mut self, version: VersionId, next: u64, outcome: EditOutcome, effects: &mut Vec<Effect>) {
         match outcome {
             EditOutcome::Committed => {
-                effects.push(Effect::Abandon);
-                effects.extend(self.shards.iter().copied().map(Effect::Resume));
+                effects.extend(at_once(outcome));
+                effects.extend(self.shards.iter().map(|shard| Effect::Resume(*shard, next)));
                 self.phase = Phase::Resuming { version, owed: self.shards.clone(), failed: None };
             }
             EditOutcome::Declined(_) | EditOutcome::Failed => self.end(Err(Failed::NotCommitted), effects),
             EditOutcome::Indeterminate => {
-                effects.push(Effect::Fence);
+                effects.extend(at_once(outcome));
                 self.end(Err(Failed::Indeterminate), effects);
             }
         }

@@ -13,6 +13,7 @@ pub mod published;
 pub mod room;
 mod shim;
 pub mod tenure;
+pub mod timeline;
 pub mod watch;
 pub mod watermark;
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use mainstay::{Options, Runtime};
 
 use crate::places::options;
-use crate::support::{Counters, add, directory};
+use crate::support::{Counters, add, directory, small};
 
 /// Exit code, output and what it complained about.
 fn run(arguments: &[&str]) -> (i32, String, String) {
@@ -141,4 +141,24 @@ async fn a_repair_keeps_what_it_moves() {
     assert!(rest.into_iter().eq(before.iter()), "nothing else has changed");
     assert_eq!(run(&["repair", path, "--apply"]).1, "nothing to do\n");
     assert_eq!(sum(dir.path()).await, last);
+}
+
+/// A backup of a directory that is open; it opens itself, and the tool finds nothing wrong with it.
+#[tokio::test]
+async fn a_backup_is_made_beside_the_live_directory() {
+    let place = directory();
+    let (live, dest) = (place.path().join("live"), place.path().join("backup"));
+    let runtime = Runtime::open(Counters, small(&live)).await.unwrap();
+    runtime.submit(add("a", 1)).await.unwrap();
+    let (path, to) = (live.to_str().unwrap(), dest.to_str().unwrap());
+    let (code, _, error) = run(&["backup", path, to]);
+    assert_eq!(code, 2, "{error}");
+    runtime.mark().await.unwrap();
+    runtime.submit(add("a", 1)).await.unwrap();
+    let (code, out, error) = run(&["backup", path, to]);
+    assert_eq!(code, 0, "{out}{error}");
+    assert_eq!(run(&["verify", to, "--deep"]).0, 0);
+    assert_eq!(run(&["backup", path, to]).0, 2, "it is not empty any more");
+    let copy = Runtime::open(Counters, small(&dest)).await.unwrap();
+    assert_eq!(copy.view().await.get(b"a").unwrap().unwrap().sum, 1);
 }

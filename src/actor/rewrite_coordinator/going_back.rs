@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 use super::{CoordinatorMessage, CoordinatorState, Reply};
+use crate::actor::keeper::Keeper;
 use crate::actor::looking_back::states_at;
 use crate::actor::replay::Replayed;
 use crate::actor::shard_supervisor::SupervisorMessage;
-use crate::actor::slot::Entity;
-use crate::error::{NotExecuted, OpenError, VersionError};
+use crate::actor::slot::{Entity, Slot};
+use crate::error::{OpenError, VersionError};
 use crate::machine::StateMachine;
 use crate::model::{ShardId, VersionId};
-use crate::protocol::rollback::{Effect, Event, Failed};
+use crate::protocol::rollback::{Effect, Event, Failed, at_once};
 use crate::sync::Arc;
 
 /// The present rollback.
@@ -35,13 +36,15 @@ impl<M: StateMachine> CoordinatorState<M> {
             return;
         }
         self.going_back = Some(GoingBack { version, reply, states: BTreeMap::new(), unreadable: None });
-        self.feed_rollback(Event::Requested(version));
+        let timeline = self.commons.keeper.manifest().timeline;
+        self.feed_rollback(Event::Requested(version, timeline));
     }
 
-    /// A coordinator that died behind the commit has left shards that nobody has told.
+    /// A coordinator that died behind the commit, or while that was on its way, has left shards that nobody has told.
     pub(super) fn finish_rollback(&mut self) {
         let timeline = self.commons.keeper.manifest().timeline;
-        if self.slots.iter().any(|slot| slot.life().timeline != timeline) {
+        let is_left = |slot: &Arc<Slot<M>>| slot.refusal().is_none() && slot.life().timeline != timeline;
+        if !self.rollbacks.is_busy() && self.slots.iter().any(is_left) {
             self.feed_rollback(Event::Unfinished);
         }
     }
@@ -72,26 +75,24 @@ impl<M: StateMachine> CoordinatorState<M> {
             Effect::Load(version) => self.load(version),
             Effect::Commit(edit) => {
                 let (keeper, myself) = (self.commons.keeper.clone(), self.myself.clone());
+                let slots = self.slots.clone();
                 tokio::spawn(async move {
                     let outcome = keeper.edit(edit).await;
+                    match at_once(outcome) {
+                        Some(Effect::Abandon) => abandon(&keeper, &slots),
+                        Some(Effect::Fence) => fence(&slots),
+                        _ => {}
+                    }
                     let _ = myself.cast(CoordinatorMessage::Rollback(Event::Committed(outcome)));
                 });
             }
-            Effect::Abandon => {
-                let timeline = self.commons.keeper.manifest().timeline;
-                self.slots.iter().for_each(|slot| slot.abandon(timeline));
-            }
-            Effect::Resume(shard) => {
+            Effect::Abandon => abandon(&self.commons.keeper, &self.slots),
+            Effect::Resume(shard, timeline) => {
                 let state = self.going_back.as_mut().and_then(|going_back| going_back.states.remove(&shard));
-                self.resume(shard, state);
+                self.resume(shard, timeline, state);
             }
-            Effect::Recover(shard) => self.resume(shard, None),
-            Effect::Fence => {
-                for slot in &self.slots {
-                    slot.close(NotExecuted::Fenced);
-                    slot.life().revoke(slot.shard);
-                }
-            }
+            Effect::Recover(shard) => self.resume(shard, self.commons.keeper.manifest().timeline, None),
+            Effect::Fence => fence(&self.slots),
             Effect::Done(result) => self.went_back(result),
             // It is asked only when nothing runs.
             Effect::Busy => {}
@@ -111,11 +112,11 @@ impl<M: StateMachine> CoordinatorState<M> {
         });
     }
 
-    fn resume(&self, shard: ShardId, state: Option<Replayed<Entity<M>>>) {
+    fn resume(&self, shard: ShardId, timeline: u64, state: Option<Replayed<Entity<M>>>) {
         let supervisor = self.slot(shard).and_then(|slot| slot.supervisor.lock().clone());
         let (done, resumed) = oneshot::channel();
         if let Some(supervisor) = supervisor {
-            let _ = supervisor.cast(SupervisorMessage::RolledBack(state.map(Box::new), done));
+            let _ = supervisor.cast(SupervisorMessage::RolledBack { timeline, state: state.map(Box::new), done });
         }
         let myself = self.myself.clone();
         tokio::spawn(async move {
@@ -137,6 +138,21 @@ impl<M: StateMachine> CoordinatorState<M> {
             Failed::Shard(shard) => VersionError::Shard(shard),
         });
         let _ = going_back.reply.send(result);
+    }
+}
+
+fn abandon<M: StateMachine>(keeper: &Keeper, slots: &[Arc<Slot<M>>]) {
+    let timeline = keeper.manifest().timeline;
+    slots.iter().for_each(|slot| slot.abandon(timeline));
+}
+
+fn fence<M: StateMachine>(slots: &[Arc<Slot<M>>]) {
+    for slot in slots {
+        slot.fence();
+        if let Some(supervisor) = &*slot.supervisor.lock() {
+            // One that is gone begins nothing.
+            let _ = supervisor.cast(SupervisorMessage::Fence);
+        }
     }
 }
 

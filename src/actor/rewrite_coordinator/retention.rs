@@ -105,8 +105,9 @@ impl<M: StateMachine> CoordinatorState<M> {
     }
 
     pub(super) fn look(&mut self) {
+        self.finish_rollback();
         let options = &self.commons.options.versions;
-        if !self.core.is_busy() && self.growth.is_due(&self.slots, options) {
+        if !self.core.is_busy() && !self.rollbacks.is_busy() && self.growth.is_due(&self.slots, options) {
             // A failed one is tried again when as much has come again.
             self.growth.log_bytes = log_bytes(&self.slots);
             return self.make(Kind::Rewrite, None);

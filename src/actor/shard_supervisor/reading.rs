@@ -8,12 +8,12 @@ use crate::model::{Manifest, ShardId, Tail};
 use crate::storage::error::LogError;
 
 /// Reads a shard's files, again if some of them were dropped meanwhile: then a newer snapshot has taken their place,
-/// and that they are missing says nothing.
+/// and that they are missing says nothing. Returns the timeline of the manifest that was followed, too.
 pub(super) fn replay<M: StateMachine>(
     commons: &Commons<M>,
     shard: ShardId,
     known_end: Option<Tail>,
-) -> Result<Replayed<Entity<M>>, LogError> {
+) -> (u64, Result<Replayed<Entity<M>>, LogError>) {
     loop {
         let manifest = commons.keeper.manifest();
         let (machine, disk, layout) = (&*commons.machine, commons.disk.as_ref(), &commons.layout);
@@ -26,7 +26,7 @@ pub(super) fn replay<M: StateMachine>(
             Some((manifest.timeline, record.base, record.snapshots.keys().copied().collect::<Vec<_>>()))
         };
         if is_sound || files(&manifest) == files(&commons.keeper.manifest()) {
-            return recovered;
+            return (manifest.timeline, recovered);
         }
     }
 }

@@ -77,8 +77,10 @@ impl<M: StateMachine> TakeJob<M> {
     }
 }
 
-/// How the manifest names the end of a root: a life that has accepted nothing yet has no epoch there.
+/// How the manifest names the end of a root: a life that has accepted nothing yet has no epoch there. Nor has one that
+/// a rollback has abandoned as a whole, and whose number nobody gets again.
 pub(crate) fn recorded_end(manifest: &Manifest, shard: ShardId, end: Position) -> Position {
-    let epoch = manifest.shard(shard).map_or(Epoch(0), |record| record.epoch());
+    let last = manifest.shard(shard).and_then(|shard| shard.epochs.last());
+    let epoch = last.map_or(Epoch(0), |record| record.epoch);
     Position { epoch: end.epoch.min(epoch), lsn: end.lsn }
 }

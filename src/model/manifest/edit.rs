@@ -114,6 +114,8 @@ pub enum Edit {
     Rollback {
         /// Its number.
         version: VersionId,
+        /// The timeline that was present when the version's files were read; declined in any other.
+        timeline: u64,
     },
 }
 

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Abandoned, DataFile, Declined, Manifest, ShardRecord};
+use super::{Abandoned, DataFile, Declined, Manifest, SegmentRecord, ShardRecord};
 use crate::model::{Epoch, Lsn, Position, SegmentSeq, ShardId, SnapshotSeq, Tail, Time, VersionId};
 
 /// The digest of a state, in its short form.
@@ -103,7 +103,10 @@ impl Manifest {
         self.versions.remove(&version).map(drop).ok_or(Declined::Unknown)
     }
 
-    pub(super) fn roll_back(&mut self, version: VersionId) -> Result<Vec<DataFile>, Declined> {
+    pub(super) fn roll_back(&mut self, version: VersionId, timeline: u64) -> Result<Vec<DataFile>, Declined> {
+        if timeline != self.timeline {
+            return Err(Declined::Stale);
+        }
         let points = self.versions.get(&version).ok_or(Declined::Unknown)?.points.clone();
         let mut dropped = Vec::new();
         for (id, (shard, point)) in (0..).map(ShardId).zip(self.shards.iter_mut().zip(&points)) {
@@ -224,6 +227,11 @@ impl ShardRecord {
     fn drop_log(&mut self, base: Tail) -> Result<Vec<SegmentSeq>, Declined> {
         if self.base.is_some_and(|before| base.segment < before.segment || base.end < before.end) {
             return Err(Declined::Backwards);
+        }
+        // Computed on a line that a rollback has abandoned since.
+        let is_there = |record: &SegmentRecord| record.valid_to.is_none_or(|end| end == base);
+        if !self.segments.get(&base.segment).is_some_and(is_there) {
+            return Err(Declined::UnknownSegment);
         }
         let last_used = self.epochs.last().map(|epoch| epoch.segment);
         let behind = self.segments.range(base.segment.next()..).next();

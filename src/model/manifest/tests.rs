@@ -124,8 +124,8 @@ fn a_version_whose_log_was_dropped_meanwhile_is_declined() {
     declined(&mut manifest, &prune(Some(tail(3, 25))), Declined::Needed);
 }
 
-fn roll_back(version: u64) -> Edit {
-    Edit::Rollback { version: VersionId(version) }
+fn roll_back(version: u64, timeline: u64) -> Edit {
+    Edit::Rollback { version: VersionId(version), timeline }
 }
 
 /// Guards F14, F64, F65: what came later is gone, its positions are never given out again, and nobody of before writes.
@@ -136,8 +136,9 @@ fn a_rollback_abandons_what_came_later() {
     manifest.apply(&adopt(1, position(1, 12))).unwrap();
     manifest.apply(&adopt(2, position(1, 25))).unwrap();
     manifest.apply(&mark(2, tail(3, 25))).unwrap();
-    declined(&mut manifest, &roll_back(3), Declined::Unknown);
-    let dropped = manifest.apply(&roll_back(1)).unwrap().dropped;
+    declined(&mut manifest, &roll_back(3, 0), Declined::Unknown);
+    declined(&mut manifest, &roll_back(1, 1), Declined::Stale);
+    let dropped = manifest.apply(&roll_back(1, 0)).unwrap().dropped;
     let segment = |number| DataFile::Segment(SHARD, SegmentSeq(number));
     assert_eq!(dropped, [segment(3), segment(4), DataFile::Snapshot(SHARD, SnapshotSeq(2))]);
     assert_eq!((manifest.timeline, manifest.versions.len()), (1, 1));
@@ -147,6 +148,25 @@ fn a_rollback_abandons_what_came_later() {
     let (incarnation, segment) = (Incarnation(1), SegmentSeq(5));
     declined(&mut manifest, &Edit::Register { shard: SHARD, incarnation, segment, bytes: 4096 }, Declined::Stale);
     declined(&mut manifest, &adopt(3, position(1, 20)), Declined::Ended);
+    declined(&mut manifest, &prune(Some(tail(3, 25))), Declined::Needed);
+    // Computed before the rollback; by now a snapshot of the new line is newer, and nobody needs the version.
+    let mut later = manifest.clone();
+    later.apply(&Edit::Retire { version: VersionId(1) }).unwrap();
+    let begin = [
+        Edit::Register { shard: SHARD, incarnation: Incarnation(3), segment: SegmentSeq(5), bytes: 4096 },
+        Edit::Begin {
+            shard: SHARD,
+            expects: (later.shards[0].epoch(), later.shards[0].incarnation),
+            sealed: Some(tail(2, 15)),
+            incarnation: Incarnation(3),
+            segment: SegmentSeq(5),
+        },
+        adopt(3, position(2, 30)),
+    ];
+    begin.iter().for_each(|edit| drop(later.apply(edit).unwrap()));
+    declined(&mut later, &prune(Some(tail(3, 25))), Declined::UnknownSegment);
+    declined(&mut later, &prune(Some(tail(2, 20))), Declined::UnknownSegment);
+    later.apply(&prune(Some(tail(2, 15)))).unwrap();
 
     // The next life goes on behind the version, twice; then everything goes back once more.
     for (life, segment) in [(3, 5), (4, 6)] {
@@ -158,7 +178,7 @@ fn a_rollback_abandons_what_came_later() {
         manifest.apply(&Edit::Begin { shard: SHARD, expects, sealed, incarnation, segment }).unwrap();
     }
     assert_eq!(manifest.shards[0].epoch(), Epoch(3));
-    manifest.apply(&roll_back(1)).unwrap();
+    manifest.apply(&roll_back(1, 1)).unwrap();
     let shard = &manifest.shards[0];
     assert_eq!((shard.epoch(), shard.epochs.len()), (Epoch(3), 1));
     for (epoch, lsn) in [(1, 15), (2, 15), (3, 18)] {

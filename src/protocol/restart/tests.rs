@@ -85,6 +85,35 @@ fn a_log_that_cannot_be_read_fences() {
     assert_eq!(feed(&mut lives, refused), []);
 }
 
+/// However often a rollback comes, it is nobody's death.
+#[test]
+fn a_rollback_is_no_death() {
+    let mut lives = Lives::new(Budget { restarts: 0, ..BUDGET }, Incarnation(1));
+    for _ in 0..10 {
+        let ended = lives.incarnation();
+        let next = ended.next();
+        let effects = feed(&mut lives, Event::Abandoned(ended));
+        assert_eq!(effects, [Effect::Revoke(ended), Effect::Pause(next, 10)]);
+        assert_eq!(feed(&mut lives, Event::Abandoned(ended)), []);
+        feed(&mut lives, Event::PauseOver(next));
+        let handed = next.next();
+        assert_eq!(feed(&mut lives, Event::RolledBack(handed)), [Effect::Revoke(next), Effect::Start(handed)]);
+        assert_eq!(feed(&mut lives, Event::Recovered(next)), [], "what was read is old");
+        assert!(lives.is_serving());
+    }
+}
+
+#[test]
+fn a_shard_over_budget_shows_what_a_rollback_has_left() {
+    let mut lives = Lives::new(Budget { restarts: 0, ..BUDGET }, Incarnation(1));
+    die(&mut lives, 0);
+    let next = Incarnation(2);
+    assert_eq!(feed(&mut lives, Event::Abandoned(next)), [Effect::Pause(next, 25)]);
+    let handed = Incarnation(3);
+    let fence = Effect::Fence(Fenced::OverBudget);
+    assert_eq!(feed(&mut lives, Event::RolledBack(handed)), [Effect::Show(handed), fence]);
+}
+
 #[test]
 fn a_stop_revokes_and_is_final() {
     let mut lives = Lives::new(BUDGET, Incarnation(1));

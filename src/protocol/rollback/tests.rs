@@ -13,9 +13,9 @@ fn feed(core: &mut Rollbacks, event: Event) -> Vec<Effect> {
 
 fn committing() -> Rollbacks {
     let mut core = Rollbacks::new(2);
-    assert_eq!(feed(&mut core, Event::Requested(VERSION)), [Effect::Load(VERSION)]);
-    assert_eq!(feed(&mut core, Event::Requested(VERSION)), [Effect::Busy]);
-    let edit = Edit::Rollback { version: VERSION };
+    assert_eq!(feed(&mut core, Event::Requested(VERSION, 4)), [Effect::Load(VERSION)]);
+    assert_eq!(feed(&mut core, Event::Requested(VERSION, 4)), [Effect::Busy]);
+    let edit = Edit::Rollback { version: VERSION, timeline: 4 };
     assert_eq!(feed(&mut core, Event::Loaded(true)), [Effect::Commit(edit)]);
     core
 }
@@ -24,7 +24,7 @@ fn committing() -> Rollbacks {
 #[test]
 fn an_unreachable_version_touches_nothing() {
     let mut core = Rollbacks::new(2);
-    feed(&mut core, Event::Requested(VERSION));
+    feed(&mut core, Event::Requested(VERSION, 4));
     assert_eq!(feed(&mut core, Event::Loaded(false)), [Effect::Done(Err(Failed::Unreachable))]);
     assert!(!core.is_busy());
 }
@@ -32,7 +32,7 @@ fn an_unreachable_version_touches_nothing() {
 #[test]
 fn all_are_abandoned_before_one_goes_on() {
     let mut core = committing();
-    let resume = |shard| Effect::Resume(ShardId(shard));
+    let resume = |shard| Effect::Resume(ShardId(shard), 5);
     assert_eq!(feed(&mut core, Event::Committed(EditOutcome::Committed)), [Effect::Abandon, resume(0), resume(1)]);
     assert_eq!(feed(&mut core, Event::Resumed(ShardId(1), true)), []);
     assert_eq!(feed(&mut core, Event::Resumed(ShardId(1), true)), [], "twice counts once");

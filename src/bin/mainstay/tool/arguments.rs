@@ -29,6 +29,8 @@ pub enum Command {
     Digest(Digest),
     /// Goes back to a version. The directory must not be open.
     Rollback(Rollback),
+    /// Makes another directory that holds a version and opens as a runtime.
+    Backup(Backup),
     /// Moves left-overs of crashes out of the way.
     Repair(Repair),
 }
@@ -93,6 +95,18 @@ pub struct Rollback {
     /// The version to go back to; `mainstay inspect` lists them.
     #[arg(long)]
     pub version: u64,
+}
+
+/// `mainstay backup`.
+#[derive(Args, Debug)]
+pub struct Backup {
+    /// The data directory. It may be open.
+    pub dir: PathBuf,
+    /// The new directory: it must not exist, or be empty.
+    pub dest: PathBuf,
+    /// The version to back up; the newest one, unless given. A running program makes one with `mark`.
+    #[arg(long)]
+    pub version: Option<u64>,
 }
 
 /// `mainstay repair`.

@@ -3,6 +3,7 @@
 //! A new command is a variant in `arguments`, a file here with a `run`, and a line in [`run`].
 
 pub mod arguments;
+mod backup;
 mod digest;
 mod directory;
 mod finding;
@@ -90,6 +91,7 @@ pub fn run(command: &Command, disk: Arc<dyn Disk>, bar: &ProgressBar, out: &mut 
         Command::Log(asked) => log::run(&look(&asked.dir)?, asked, out),
         Command::Digest(asked) => digest::run(&look(&asked.dir)?, asked, out),
         Command::Rollback(asked) => rollback::run(&look(&asked.dir)?, &disk, asked, out),
+        Command::Backup(asked) => backup::run(&look(&asked.dir)?, &disk, asked, out),
         Command::Repair(asked) => repair::run(&look(&asked.dir)?, &disk, asked, out),
     };
     let exit = match exit {

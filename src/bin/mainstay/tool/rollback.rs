@@ -29,7 +29,7 @@ pub fn run(dir: &Directory, disk: &Arc<dyn Disk>, asked: &Rollback, out: &mut dy
     };
     let time = utc(record.time);
     let mut next = opened.manifest.clone();
-    let edit = Edit::Rollback { version };
+    let edit = Edit::Rollback { version, timeline: opened.manifest.timeline };
     let applied = next.apply(&edit).map_err(|declined| Failure::Refused(declined.to_string()))?;
     let findings = verified(dir, &opened.manifest, &next, version);
     dir.disk.finish();
