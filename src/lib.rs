@@ -53,8 +53,8 @@
 //!
 //! # Features
 //! `sim` adds the simulated disk (`mainstay::sim`) for tests of crashes and failures. `internals` opens private modules
-//! to the crate's own models and benches; semantic versioning does not cover it. `cli` builds the program `mainstay`. `console` is
-//! for one example.
+//! to the crate's own models and benches; semantic versioning does not cover it. `cli` builds the program `mainstay`,
+//! which looks at directories. `console` is for one example.
 //!
 //! Built with `--cfg loom` the crate has no actors and so no [`Runtime`]: only what the models need.
 

@@ -96,7 +96,7 @@ pub fn report(dir: &Directory, deep: bool) -> Report {
     }
     let torn = report.shards.iter().filter(|shard| shard.torn_bytes > 0);
     let torn = torn.map(|Shard { shard, torn_bytes, end, .. }| {
-        format!("shard {shard}: {torn_bytes} bytes behind lsn {end} are torn, or being written: nothing says that they count")
+        format!("shard {shard}: {torn_bytes} bytes behind lsn {end} are torn, or being written: they do not count")
     });
     report.notes.extend(torn.collect::<Vec<_>>());
     report.sound = report.findings.is_empty();
