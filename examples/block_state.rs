@@ -6,8 +6,8 @@
 //!
 //! - A block says once for each account by how much it changes, and an account remembers the height that changed it
 //!   last. So a block can be submitted again and again, in part or as a whole, and counts once.
-//! - The blocks themselves are kept elsewhere (a consensus log; here a function of height and fork). After a crash those
-//!   above the newest version are submitted again.
+//! - The blocks themselves are kept elsewhere (a consensus log; here a function of height and fork). After a crash
+//!   those above the newest version are submitted again.
 //! - Replicas are backups of one genesis. The digest of a version is made of those of its shards, and in which shard a
 //!   key lies depends on a secret of the directory, which a backup has in common with its original. So the digests that
 //!   this prints differ from one run to the next.
@@ -122,7 +122,8 @@ impl Replica {
         let (mut new, mut old) = (0, 0);
         for height in self.height() + 1..=until {
             // An error ends it before the version: a block is whole in it. Trying again is safe, also after
-            // `Unconfirmed`. And no block begins before the one below has its version, or that would have parts of both.
+            // `Unconfirmed`. And no block begins before the one below has its version, or that would have parts of
+            // both.
             for answer in self.runtime.submit_many(block(height, fork)).await {
                 *(if answer?.reply { &mut new } else { &mut old }) += 1;
             }
