@@ -32,6 +32,8 @@ mod restart;
 #[cfg(loom)]
 mod rewrite;
 #[cfg(loom)]
+mod rollback;
+#[cfg(loom)]
 mod room;
 #[cfg(loom)]
 mod shutdown;
