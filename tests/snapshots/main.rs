@@ -17,6 +17,7 @@ mod backup;
 mod damage;
 mod digest;
 mod disk;
+mod evidence;
 mod holds;
 #[cfg(unix)]
 mod kills;
