@@ -26,5 +26,6 @@ mod overlap;
 mod overtaking;
 mod reclaim;
 mod rollback;
+mod rollback_faults;
 mod transfers;
 mod versions;
