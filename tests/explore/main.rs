@@ -16,5 +16,6 @@ mod cut;
 mod dfs;
 mod manifest;
 mod restart;
+mod rollback;
 mod shutdown;
 mod snapshot;
