@@ -10,8 +10,8 @@ pub use crate::storage::backup::BackupError;
 pub use crate::storage::codec::CodecError;
 pub use crate::storage::error::{DiskError, LogError, ManifestError, SnapshotError};
 
-/// A directory cannot be opened. No data that it held was changed: at most left-overs of a crash were removed, and
-/// poison was remembered.
+/// A directory cannot be opened. No data that it held was changed: at most left-overs of a crash were removed, poison
+/// was remembered, and damaged snapshots were given up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -75,7 +75,7 @@ pub enum OpenError {
         error: LogError,
     },
     /// An actor could not be started: there is no tokio runtime, the process has no thread or file descriptor left, or
-    /// the manifest could not remember poison.
+    /// the manifest could not remember poison or a damaged snapshot.
     #[error("an actor could not be started: {reason}")]
     Actor {
         /// What went wrong.
@@ -214,7 +214,7 @@ pub enum NoSnapshot {
     /// It kept more memory alive than [`SnapshotOptions::overlap_bytes`](crate::SnapshotOptions::overlap_bytes).
     #[error("it kept too much memory alive")]
     Memory,
-    /// The log lost what it holds before that was durable.
+    /// The log lost what it holds before that was durable, or a rollback has abandoned it.
     #[error("the log was taken back behind it")]
     Declined,
     /// The manifest failed; the next opening knows whether the snapshot counts. Nothing depends on it.
@@ -229,7 +229,7 @@ pub enum NoSnapshot {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VersionError {
-    /// Another version is being made. Try again when that is over.
+    /// Another version is being made, or a rollback is going on. Try again when that is over.
     #[error("another version is being made")]
     Busy,
     /// This shard is fenced, refused or does not sync, its actors died, or its snapshot could not be written.

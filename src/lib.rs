@@ -46,6 +46,8 @@
 //! - [`StateMachine`]: what to write, and what `apply` may depend on. [`kv`] is a ready-made one.
 //! - [`Runtime`]: submit, view, ask for outcomes, shut down. [`Root`] is the same as an actor under the application's
 //!   own supervisor.
+//! - [`Runtime::snapshot`], [`Runtime::mark`], [`Runtime::rollback`], [`Runtime::backup`]: a short log, cuts across all
+//!   shards, the way back, and a copy. [`SnapshotOptions`] and [`VersionOptions`] say when and for how long.
 //! - [`Options`]: every number, its default and its range. [`SyncPolicy`]: what a [`Receipt`] promises.
 //! - [`SubmitError`]: what a command without a receipt has come to. [`NotExecuted`] is certain; after `Unconfirmed` ask
 //!   [`Runtime::outcome`].

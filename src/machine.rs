@@ -72,13 +72,14 @@ pub trait StateMachine: Send + Sync + 'static {
     /// checked.
     type Command: Serialize + DeserializeOwned + Send + 'static;
     /// What is stored under a key, in memory. Readers share it behind an `Arc`, and it is never changed in place. It is
-    /// not logged; the limits on the encoding of a command hold for it all the same, for snapshots to come.
+    /// not logged, but written to snapshots: the limits on the encoding of a command hold for it all the same.
     type Entity: Serialize + DeserializeOwned + Clone + Send + Sync + 'static;
     /// What a client gets back. Never logged: a replay drops it.
     type Reply: Send + 'static;
 
-    /// Version of the encodings of `Command` and `Entity`, stored with every batch. Raise it whenever either changes,
-    /// and teach [`upcast_command`](StateMachine::upcast_command) the old one.
+    /// Version of the encodings of `Command` and `Entity`, stored with every batch and snapshot. Raise it whenever
+    /// either changes, and teach [`upcast_command`](StateMachine::upcast_command) and
+    /// [`upcast_entity`](StateMachine::upcast_entity) the old one.
     const SCHEMA: u32;
 
     /// The key that routes a command to its shard; the same command must always have the same one. A command without a
@@ -114,8 +115,8 @@ pub trait StateMachine: Send + Sync + 'static {
         Err(CodecError::unknown_schema(schema, Self::SCHEMA))
     }
 
-    /// Decodes an entity that was stored under another schema. Refuses by default. Not called yet: entities are not
-    /// stored, but made again from the commands.
+    /// Decodes an entity that a snapshot has under another schema. Refuses by default, and then the shard is refused:
+    /// such a snapshot is never passed over for an older one.
     ///
     /// # Errors
     /// The schema is not known, or the bytes are not of it.

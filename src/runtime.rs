@@ -176,10 +176,10 @@ pub struct ShardStats {
 impl<M: StateMachine> Runtime<M> {
     /// Opens a directory, recovers every shard and starts the actors.
     ///
-    /// When it returns, everything that was ever answered `Durable` is in the state, synced and visible. A shard whose
-    /// log is damaged is refused and the others are open: look at [`Runtime::recovery`]. Opening and closing again
-    /// without a command changes no byte. Must be called within a tokio runtime with timers enabled; a current-thread
-    /// one will do.
+    /// When it returns, everything that was ever answered `Durable`, and not rolled back, is in the state, synced and
+    /// visible. A shard whose log is damaged is refused and the others are open: look at [`Runtime::recovery`]. Opening
+    /// and closing again without a command changes no byte, unless a damaged snapshot or poison was found or a version
+    /// has grown too old. Must be called within a tokio runtime with timers enabled; a current-thread one will do.
     ///
     /// # The directory
     /// It is made if its parent exists. One that holds no data of this crate becomes a new data directory, whatever

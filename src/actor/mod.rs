@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! root -+- manifest_keeper              own thread; sole writer of the manifest
-//!       +- rewrite_coordinator          cuts and rewrites across shards
+//!       +- rewrite_coordinator          cuts, rewrites and rollbacks across shards; restarts alone
 //!       +- shard_supervisor (one each) -+- shard        owns the working state, applies commands
 //!                                       +- wal_writer   own thread; writes, syncs, publishes, answers
 //!                                       +- snapshotter  takes snapshots, each on a thread of its own; restarts alone

@@ -1,8 +1,8 @@
 //! The rewrite coordinator's shell: makes versions, one at a time, goes back to them, and retires old ones.
 //!
 //! It feeds [`protocol::cut`](crate::protocol::cut) and [`protocol::rollback`](crate::protocol::rollback), and carries
-//! out what they say. Shards answer it by messages; what
-//! waits for a disk runs in tasks. It dies with the runtime.
+//! out what they say. Shards answer it by messages; what waits for a disk runs in tasks. One that dies is replaced by
+//! the root, and finishes a rollback that was committed.
 
 mod effects;
 mod going_back;

@@ -52,8 +52,8 @@ impl<M: StateMachine> Runtime<M> {
     /// A view that shows at least everything that was answered, to anybody, before the call.
     ///
     /// Shards whose published root is older are asked for a newer one; a shard that does not deliver within
-    /// [`Options::view_deadline`](crate::Options::view_deadline) is [`ReadError::Stale`] in the view, on its own keys
-    /// only. Fenced shards, and those of a runtime that was shut down, are read as before.
+    /// [`Options::view_deadline`](crate::Options::view_deadline) is [`ReadError::Stale`](crate::ReadError::Stale) in
+    /// the view, on its own keys only. Fenced shards, and those of a runtime that was shut down, are read as before.
     ///
     /// ```
     /// use mainstay::kv::{Command, Kv};

@@ -38,8 +38,8 @@ impl<M: StateMachine> Runtime<M> {
     /// Makes a version: a consistent cut across all shards, recorded durably. Cheap enough for several a second.
     ///
     /// Every shard leaves its lane alone for a moment ([`ShardStats::last_hold`](crate::ShardStats::last_hold)),
-    /// usually well below a millisecond; commands wait, views do not. What the version needs stays on the disk until it
-    /// is retired: the newest snapshot of each shard below it, and the log from there.
+    /// usually well below a millisecond; commands wait, and so do views that need a newer root. What the version needs
+    /// stays on the disk until it is retired: the newest snapshot of each shard below it, and the log from there.
     ///
     /// ```
     /// use mainstay::kv::{Command, Kv};
@@ -57,7 +57,7 @@ impl<M: StateMachine> Runtime<M> {
     /// ```
     ///
     /// # Errors
-    /// [`VersionError`]. [`VersionError::Busy`] while another version is made: one at a time.
+    /// [`VersionError`]. [`VersionError::Busy`] while another version is made, and during a rollback: one at a time.
     ///
     /// # Cancellation
     /// The version is made all the same.

@@ -4,14 +4,14 @@
 //! Files before the last must verify up to where their successor or the manifest says they end, and so must the last
 //! one after an orderly shutdown; nothing behind that is looked at. Otherwise the first frame of the last file that
 //! does not verify ends the log, and *evidence* decides what that means: if anything valid says that the lsn it should
-//! have held was durable (a later frame's `durable_end`, the header of a file to which frames were to move), the file
-//! is damaged and the shard refused; if not, the tail was torn by a crash and is left in place. The mere existence of a
-//! later frame says nothing: unsynced pages reach the disk in any order.
+//! have held was durable (a later frame's `durable_end`, the header of a file to which frames were to move, a snapshot
+//! or version that reaches further), the file is damaged and the shard refused; if not, the tail was torn by a crash
+//! and is left in place. The mere existence of a later frame says nothing: unsynced pages reach the disk in any order.
 //!
 //! The last file is synced and its cached pages dropped before it is read, so that what is accepted is on the disk and
 //! not only in memory that an earlier failed sync has left behind.
 //!
-//! With a snapshot, only what it does not hold is read: files in front of that are neither opened nor verified.
+//! With a snapshot, only what it does not hold is read: of files in front of that only the headers are.
 //!
 //! Memory: one segment at a time.
 

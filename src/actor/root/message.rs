@@ -10,7 +10,8 @@ use crate::protocol::shutdown::Event;
 use crate::runtime::{Outcome, Runtime, Stats};
 use crate::state::View;
 
-/// What a [`Root`](super::Root) can be asked: all that a [`Runtime`] offers.
+/// What a [`Root`](super::Root) can be asked: most of what a [`Runtime`] offers, and a handle for the rest (snapshots,
+/// versions, backups).
 ///
 /// A mailbox has no backpressure and no bound, so `Submit` answers `Busy` where [`Runtime::submit`] would wait.
 /// `Submit`, `SubmitMany`, `SubmitTo`, `View`, `Outcome` and `Durable` each run in a task of their own. So they take
