@@ -17,7 +17,7 @@ async fn a_version_vouches_for_the_log_in_front_of_it() {
         let sim = SimDisk::new(7);
         let runtime = open(&sim, 1).await;
         runtime.submit(add("a", 1)).await.unwrap();
-        let before = sim.read(&active(&sim)).unwrap();
+        let before = sim.read(active(&sim)).unwrap();
         runtime.submit(add("a", 1)).await.unwrap();
         if marks {
             runtime.mark().await.unwrap();
