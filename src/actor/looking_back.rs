@@ -41,7 +41,7 @@ pub(crate) fn view_at<M: StateMachine>(
     let layout = Layout::new(dir);
     let manifest = read_manifest(disk, &layout)?;
     let hasher = hasher(&manifest)?;
-    let states = states_at(machine, disk, &layout, &manifest, version)?;
+    let states = states_at(machine, disk, &layout, &manifest, version, false)?;
     let record = manifest.versions.get(&version).ok_or(OpenError::NoVersion { version })?;
     let reaper: Arc<dyn Bury<Entity<M>>> = Arc::new(Here);
     let roots = states.into_iter().zip(&record.points).map(|(state, point)| {
@@ -51,24 +51,29 @@ pub(crate) fn view_at<M: StateMachine>(
     Ok(View::new(hasher, roots.collect()))
 }
 
-/// Loads every shard's state at a version and checks it. Needs every file that the version needs.
+/// Loads every shard's state at a version and checks it. Needs every file that the version needs. With `follow`, the
+/// states come with digests to go on from.
 pub(crate) fn states_at<M: StateMachine>(
     machine: &M,
     disk: &dyn Disk,
     layout: &Layout,
     manifest: &Manifest,
     version: VersionId,
+    follow: bool,
 ) -> Result<Vec<Replayed<Entity<M>>>, OpenError> {
     let gone = || OpenError::NoVersion { version };
     let points = &manifest.versions.get(&version).ok_or_else(gone)?.points;
     let until = |shard: ShardId| points.get(shard.0 as usize).map_or(Until::End(None), |point| Until::Point(*point));
     // What was recorded is compared, whatever the options say now.
-    let digest = points.iter().any(|point| point.digest.is_some());
+    let digest = follow || points.iter().any(|point| point.digest.is_some());
     let states = replay::all(machine, disk, layout, manifest, Poison::Refuse, digest, until);
     let mut loaded = Vec::with_capacity(states.len());
     for (shard, state) in (0..).map(ShardId).zip(states) {
         match state {
-            Ok(state) => loaded.push(state),
+            Ok(state) => {
+                let digest = state.digest.filter(|_| follow);
+                loaded.push(Replayed { digest, ..state });
+            }
             // Its files may have gone together with it.
             Err(_) if !read_manifest(disk, layout)?.versions.contains_key(&version) => return Err(gone()),
             Err(error) => return Err(OpenError::Shard { shard, error }),

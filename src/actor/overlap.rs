@@ -69,7 +69,7 @@ impl<M: StateMachine> Overlap<M> {
     /// Notes what a transaction is about to take out of the working state.
     pub(crate) fn note(&self, txn: &Txn<'_, Entity<M>>, hasher: &KeyHasher) {
         let map = self.root.map();
-        let mut kept = 0;
+        let mut kept = self.kept.get();
         for change in txn.changes() {
             let own = map.entry(hasher.hash(change.key), change.key);
             if let (Some(old), Some(own)) = (change.old, own)
@@ -81,8 +81,8 @@ impl<M: StateMachine> Overlap<M> {
         if txn.clears() {
             kept = map.bytes() as u64;
         }
-        self.kept.add(kept);
-        if self.limit > 0 && self.kept.get() > self.limit {
+        self.kept.set(kept);
+        if self.limit > 0 && kept > self.limit {
             self.cancel.cancel_for_memory();
         }
     }

@@ -79,6 +79,11 @@ pub(crate) fn outcome<M: StateMachine>(slot: &Slot<M>, keeper: &Keeper, position
     if manifest.shard(shard).is_some_and(|shard| shard.is_abandoned(position)) {
         return Outcome::RolledBack;
     }
+    // Behind the end that an abandoned epoch had there was nothing.
+    let mut abandoned = manifest.shard(shard).into_iter().flat_map(|shard| &shard.abandoned);
+    if abandoned.any(|part| part.epoch == position.epoch && part.from <= position.lsn) {
+        return Outcome::NotExecuted;
+    }
     let epochs = manifest.shard(shard).map(|shard| shard.epochs.iter());
     let record = epochs.and_then(|mut epochs| epochs.find(|record| record.epoch == position.epoch));
     let Some(record) = record.filter(|record| record.first <= position.lsn) else {

@@ -3,10 +3,14 @@
 //! Callers, readers, the shard, its writer and its supervisor meet here: the lane, the published root, credits, and the
 //! present [`Life`]. A restart swaps the life; what waits in the lane stays.
 
+mod numbers;
+
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
+pub use numbers::SnapshotStats;
+pub(crate) use numbers::{Counters, SnapshotsTaken};
 use ractor::ActorRef;
 use tokio::sync::{Notify, oneshot};
 
@@ -20,15 +24,14 @@ use super::snapshotter::SnapshotMessage;
 use crate::error::{NotExecuted, SubmitError};
 use crate::machine::StateMachine;
 use crate::model::{
-    Batch, Durability, Epoch, Incarnation, Lsn, Manifest, Position, SegmentSeq, ShardId, SnapshotSeq, Tail, Time,
+    Batch, Durability, Epoch, Incarnation, Lsn, Manifest, Position, SegmentSeq, ShardId, SnapshotSeq, Tail,
 };
 use crate::state::Root;
 use crate::storage::codec::Encoded;
 use crate::sync::Arc;
 use crate::sync::Mutex;
-use crate::sync::atomic::AtomicBool;
+use crate::sync::atomic::{AtomicBool, AtomicU32};
 use crate::sync::claim::Port;
-use crate::sync::counters::Counter;
 use crate::sync::doorbell::{Doorbell, Ring};
 use crate::sync::lane::Lane;
 use crate::sync::published::Published;
@@ -148,37 +151,10 @@ pub(crate) struct Slot<M: StateMachine> {
     pub(crate) coordinator: Mutex<Option<ActorRef<CoordinatorMessage<M>>>>,
     /// A version is being made: nothing is dropped.
     pub(crate) pinned: AtomicBool,
+    /// So many backups are being made: nothing is dropped.
+    pub(crate) backups: AtomicU32,
     /// The smallest snapshot number that this process has not used.
     snapshot_numbers: Mutex<SnapshotSeq>,
-}
-
-/// What is known of a shard's snapshots, for statistics.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct SnapshotsTaken {
-    /// Since when one is.
-    pub(crate) running: Option<Instant>,
-    pub(crate) taken: u64,
-    pub(crate) failed: u64,
-    pub(crate) last_failed: bool,
-    pub(crate) last: Option<SnapshotStats>,
-}
-
-/// Numbers about one snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SnapshotStats {
-    /// It holds everything below.
-    pub end: Position,
-    /// When it was whole, by the wall clock.
-    pub time: Time,
-    /// Its length.
-    pub bytes: u64,
-    /// How many entries it has.
-    pub entries: u64,
-    /// How long its thread took, from the first entry to the last sync, pauses for the rate included.
-    pub duration: Duration,
-    /// The end of that: the last sync, and making the name durable.
-    pub syncing: Duration,
 }
 
 /// Commands that were answered `Accepted` or `Written` and are not in the log any more.
@@ -191,25 +167,6 @@ pub struct LostRange {
     pub first: Lsn,
     /// The one after the last. The numbers from `first` to here may be given to other commands, in a later epoch.
     pub end: Lsn,
-}
-
-/// Numbers for statistics.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) frames: Counter,
-    pub(crate) wal_bytes: Counter,
-    pub(crate) syncs: Counter,
-    pub(crate) moves: Counter,
-    pub(crate) restarts: Counter,
-    pub(crate) entries: Counter,
-    pub(crate) memory_bytes: Counter,
-    /// Written by the running snapshot.
-    pub(crate) snapshot_bytes: Counter,
-    /// How long a turn of the shard's actor took, at most.
-    pub(crate) longest_turn_us: Counter,
-    /// How long the lane was held for a cut.
-    pub(crate) last_hold_us: Counter,
-    pub(crate) longest_hold_us: Counter,
 }
 
 impl<M: StateMachine> Life<M> {
@@ -298,6 +255,7 @@ impl<M: StateMachine> Slot<M> {
             actor: Mutex::new(None),
             coordinator: Mutex::new(None),
             pinned: AtomicBool::new(false),
+            backups: AtomicU32::new(0),
             snapshot_numbers: Mutex::new(SnapshotSeq(1)),
         }
     }

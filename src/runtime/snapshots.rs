@@ -3,10 +3,12 @@
 use ractor::rpc::CallResult;
 
 use super::Runtime;
+use crate::actor::rewrite_coordinator::CoordinatorMessage;
 use crate::actor::slot::Slot;
 use crate::actor::snapshotter::SnapshotMessage;
 use crate::error::{NoSnapshot, SnapshotFailed};
 use crate::machine::StateMachine;
+use crate::protocol::cut;
 
 impl<M: StateMachine> Runtime<M> {
     /// Takes a snapshot of every shard, whatever the triggers of [`SnapshotOptions`](crate::SnapshotOptions) say.
@@ -54,9 +56,13 @@ impl<M: StateMachine> Runtime<M> {
         result
     }
 
-    /// Ends the snapshots that are running: whoever waits for one learns [`NoSnapshot::Cancelled`]. One whose file is
+    /// Ends the snapshots that are running, and the version that is being made, those of a rewrite included: whoever
+    /// waits learns [`NoSnapshot::Cancelled`] or [`VersionError::Cancelled`](crate::VersionError::Cancelled). What is
     /// whole and about to be adopted goes on.
     pub fn cancel_snapshots(&self) {
+        if let Some(coordinator) = self.shared.slots.first().and_then(|slot| slot.coordinator.lock().clone()) {
+            let _ = coordinator.cast(CoordinatorMessage::Answer(cut::Event::Cancel));
+        }
         for slot in &self.shared.slots {
             if let Some(snapshotter) = &*slot.snapshotter.lock() {
                 let _ = snapshotter.cast(SnapshotMessage::Cancel);

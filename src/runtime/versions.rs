@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ractor::rpc::CallResult;
 
-use super::Runtime;
+use super::{Runtime, Shared};
 use crate::actor::looking_back;
 use crate::actor::rewrite_coordinator::CoordinatorMessage;
 use crate::error::{BackupFailed, OpenError, VersionError};
@@ -16,6 +16,7 @@ use crate::storage::backup::back_up;
 use crate::storage::disk::StandardDisk;
 use crate::storage::layout::Layout;
 use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
 
 /// A cut across all shards. Whoever was answered before another command was submitted is not left out beside it: in the
 /// order of answers the cut is one instant.
@@ -175,6 +176,8 @@ impl<M: StateMachine> Runtime<M> {
     /// The backup goes on; its version stays until retention retires it.
     pub async fn backup(&self, dir: impl AsRef<Path>) -> Result<Version, BackupFailed> {
         let (shared, dir) = (Arc::clone(&self.shared), dir.as_ref().to_owned());
+        // Retention may retire the version meanwhile; its files stay.
+        let pins = Pins::new(&self.shared);
         let version = self.mark().await?;
         let id = version.id;
         let work = tokio::task::spawn_blocking(move || {
@@ -182,6 +185,7 @@ impl<M: StateMachine> Runtime<M> {
             back_up(&shared.disk, &from, &manifest, id, &dir)
         });
         let copied = work.await;
+        drop(pins);
         // It has been of use, or is of none.
         let _ = self.retire(id).await;
         let copied = copied.map_err(|_| BackupFailed::Panicked)??;
@@ -231,6 +235,22 @@ impl<M: StateMachine> Runtime<M> {
     fn coordinator(&self) -> Result<ractor::ActorRef<CoordinatorMessage<M>>, VersionError> {
         let slot = self.shared.slots.first().ok_or(VersionError::Stopped)?;
         slot.coordinator.lock().clone().ok_or(VersionError::Stopped)
+    }
+}
+
+/// While this is there, no file that is part of the data is dropped, but by a rollback.
+struct Pins<M: StateMachine>(Arc<Shared<M>>);
+
+impl<M: StateMachine> Pins<M> {
+    fn new(shared: &Arc<Shared<M>>) -> Self {
+        shared.slots.iter().for_each(|slot| _ = slot.backups.fetch_add(1, Ordering::SeqCst));
+        Self(Arc::clone(shared))
+    }
+}
+
+impl<M: StateMachine> Drop for Pins<M> {
+    fn drop(&mut self) {
+        self.0.slots.iter().for_each(|slot| _ = slot.backups.fetch_sub(1, Ordering::SeqCst));
     }
 }
 

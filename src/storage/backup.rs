@@ -14,6 +14,7 @@ use super::disk::Disk;
 use super::error::{DiskError, IoContext, LogError, ManifestError, SnapshotError};
 use super::layout::Layout;
 use super::manifest_log;
+use super::recovery;
 use super::snapshot::{self, Expected};
 use crate::model::{Lsn, Manifest, Point, SegmentSeq, ShardId, ShardRecord, SnapshotSeq, VersionId};
 use crate::sync::Arc;
@@ -148,8 +149,8 @@ impl Copying<'_> {
             return Ok(());
         };
         let verify = &mut |_, _| Ok(());
-        super::recovery::recover_up_to(self.disk, self.from, self.manifest, shard, (from, tail), verify)?;
-        let from = from.min(Lsn(tail.end.0.saturating_sub(1)));
+        recovery::recover_up_to(self.disk, self.from, self.manifest, shard, (from, tail), verify)?;
+        let from = from.min(recovery::before(tail.end));
         let links = chain::back_from(self.disk, self.from, self.manifest, shard, tail, from)?;
         let kept: Vec<SegmentSeq> = links.iter().map(|link| link.header.segment).collect();
         record.segments.retain(|segment, _| kept.contains(segment));

@@ -111,8 +111,8 @@ pub fn recover(
     Ok(recovered)
 }
 
-/// Reads a shard's log up to a place in the middle, where a version lies. Nothing behind it is looked at, so it does
-/// not matter who writes there.
+/// Reads a shard's log up to a place in the middle, where a version lies: at least the file in which that is, which the
+/// log would go on from. Nothing behind it is looked at, so it does not matter who writes there.
 ///
 /// # Errors
 /// As [`recover`].
@@ -125,7 +125,7 @@ pub fn recover_up_to(
     visit: &mut dyn FnMut(Epoch, Batch) -> Result<(), LogError>,
 ) -> Result<Recovered, LogError> {
     let mut recovered = Recovered { tail: Some(tail), ..Recovered::default() };
-    for link in chain::back_from(disk, layout, manifest, shard, tail, from)? {
+    for link in chain::back_from(disk, layout, manifest, shard, tail, from.min(before(tail.end)))? {
         let file = disk.open(&link.path).context("open", &link.path)?;
         file.drop_cache().context("drop the cache of", &link.path)?;
         let bytes = read(Ok(file), &link)?;
@@ -157,6 +157,11 @@ pub fn check_one(disk: &dyn Disk, link: &Link) -> Result<(), LogError> {
         Some(tail) => reader.must_end_at(tail),
         None => reader.verdict().map(drop),
     }
+}
+
+/// In front of the last command, if there is one.
+pub(super) fn before(end: Lsn) -> Lsn {
+    Lsn(end.0.saturating_sub(1))
 }
 
 /// Reads one segment frame by frame.

@@ -102,3 +102,25 @@ async fn a_backup_is_held_against_it() {
     assert_eq!(copy.mark().await.unwrap().digest, version.digest);
     assert_eq!(sums(&copy.view().await), sums(&runtime.view().await));
 }
+
+/// Going back changes neither whether the state is followed nor what is compared.
+#[tokio::test]
+async fn a_rollback_leaves_the_option_what_it_is() {
+    let dir = directory();
+    let off = Options { digest: false, ..with_digest(dir.path()) };
+    let runtime = Runtime::open(Counters, off).await.unwrap();
+    write(&runtime, 50).await;
+    let scanned = runtime.rewrite().await.unwrap();
+    let plain = runtime.mark().await.unwrap();
+    assert_eq!((scanned.digest.is_some(), plain.digest), (true, None));
+    runtime.rollback(scanned.id).await.unwrap();
+    assert_eq!(runtime.mark().await.unwrap().digest, None);
+    write(&runtime, 50).await;
+    let later = runtime.mark().await.unwrap();
+    runtime.shutdown().await.unwrap();
+    let runtime = Runtime::open(Counters, with_digest(dir.path())).await.unwrap();
+    runtime.rollback(later.id).await.unwrap();
+    assert!(runtime.mark().await.unwrap().digest.is_some());
+    runtime.rollback(scanned.id).await.unwrap();
+    assert_eq!(runtime.mark().await.unwrap().digest, scanned.digest);
+}

@@ -200,3 +200,21 @@ async fn write_any(runtime: &Runtime<Counters>) {
     let commands = (0..16).map(|n| add(&format!("k{n}"), 1)).collect();
     drop(runtime.submit_many(commands).await);
 }
+
+/// Guards F65: also the file that the log would go on from is read, though a snapshot holds all of the version.
+#[tokio::test]
+async fn the_end_of_a_versions_log_is_part_of_it() {
+    let dir = directory();
+    let runtime = Runtime::open(Counters, small(dir.path())).await.unwrap();
+    write(&runtime, 20).await;
+    let version = runtime.rewrite().await.unwrap();
+    let first = dir.path().join("shard-0/wal-0000000000000001.seg");
+    let mut bytes = std::fs::read(&first).unwrap();
+    bytes[300] ^= 1;
+    std::fs::write(&first, &bytes).unwrap();
+    let refused = runtime.rollback(version.id).await;
+    assert!(matches!(refused, Err(VersionError::Unreachable { .. })), "{refused:?}");
+    let refused = runtime.backup(dir.path().join("backup")).await;
+    assert!(matches!(refused, Err(mainstay::BackupFailed::Files(mainstay::BackupError::Log(_)))), "{refused:?}");
+    write(&runtime, 1).await;
+}

@@ -105,7 +105,8 @@ impl<M: StateMachine> CoordinatorState<M> {
         tokio::spawn(async move {
             let work = tokio::task::spawn_blocking(move || {
                 let manifest = commons.keeper.manifest();
-                states_at(&*commons.machine, commons.disk.as_ref(), &commons.layout, &manifest, version)
+                let (machine, disk, follow) = (&*commons.machine, commons.disk.as_ref(), commons.options.digest);
+                states_at(machine, disk, &commons.layout, &manifest, version, follow)
             });
             let loaded = work.await.unwrap_or_else(|_| Err(OpenError::Actor { reason: "a panic".to_owned() }));
             let _ = myself.cast(CoordinatorMessage::Loaded(loaded.map_err(Box::new)));

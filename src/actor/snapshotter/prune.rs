@@ -16,7 +16,8 @@ pub(crate) async fn prune<M: StateMachine>(keeper: &Keeper, slot: &Slot<M>) {
     // Looked at first: a cut that begins behind that lies behind every snapshot that is in there.
     let (shard, manifest) = (slot.shard, keeper.manifest());
     let repairable = matches!(slot.refusal(), Some(NotExecuted::Refused | NotExecuted::Fenced));
-    if repairable || slot.pinned.load(Ordering::SeqCst) {
+    let pinned = slot.pinned.load(Ordering::SeqCst) || slot.backups.load(Ordering::SeqCst) > 0;
+    if repairable || pinned {
         return;
     }
     let Some((_, needed)) = manifest.base_snapshot(shard) else { return };

@@ -22,8 +22,6 @@ use crate::storage::snapshot::{SnapshotHeader, SnapshotWriter};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
-/// So much is written between two looks.
-const LOOK_BYTES: u64 = 64 * 1024;
 /// Longer it does not sleep without a look.
 const NAP: Duration = Duration::from_millis(20);
 
@@ -138,11 +136,14 @@ impl<M: StateMachine> Work<M> {
         let mut scanned = (self.scan && self.root.digest().is_none()).then(StateDigest::new);
         for entry in self.root.map().iter() {
             let value = codec::encode(entry.value()).map_err(NotWritten::Entity)?;
+            if cancel.is_cancelled() {
+                return Err(NotWritten::Cancelled);
+            }
             writer.entry(entry.key(), &value)?;
             if let Some(digest) = &mut scanned {
                 digest.add(entry.key(), &value);
             }
-            if writer.written() >= looked_at + LOOK_BYTES {
+            if writer.written() > looked_at {
                 looked_at = writer.written();
                 self.slot.counters.snapshot_bytes.set(looked_at);
                 self.pause(started, looked_at, cancel)?;

@@ -166,10 +166,10 @@ impl ShardRecord {
         let gone = |epoch: Epoch| epoch > point.end.epoch;
         let abandoned = self.epochs.iter().filter(|record| gone(record.epoch));
         let mut abandoned: Vec<_> =
-            abandoned.map(|record| Abandoned { epoch: record.epoch, from: record.first }).collect();
+            abandoned.map(|record| Abandoned { epoch: record.epoch, from: record.first, until: record.end }).collect();
         self.epochs.retain(|record| !gone(record.epoch));
         if let Some(epoch) = self.epochs.last_mut() {
-            abandoned.insert(0, Abandoned { epoch: epoch.epoch, from: point.end.lsn });
+            abandoned.insert(0, Abandoned { epoch: epoch.epoch, from: point.end.lsn, until: epoch.end });
             epoch.end = Some(point.end.lsn);
         }
         self.abandoned.extend(abandoned);

@@ -52,6 +52,8 @@ pub struct Abandoned {
     pub epoch: Epoch,
     /// From here on.
     pub from: Lsn,
+    /// Up to here, if it had ended by then.
+    pub until: Option<Lsn>,
 }
 
 /// One log file.
@@ -87,7 +89,8 @@ impl ShardRecord {
     /// Was the position given out, and then abandoned by a rollback?
     #[must_use]
     pub fn is_abandoned(&self, position: Position) -> bool {
-        self.abandoned.iter().any(|part| part.epoch == position.epoch && part.from <= position.lsn)
+        let mut parts = self.abandoned.iter().filter(|part| part.epoch == position.epoch && part.from <= position.lsn);
+        parts.any(|part| part.until.is_none_or(|until| position.lsn < until))
     }
 
     /// Applies an edit of the log's life.
