@@ -106,6 +106,14 @@ async fn every_message_does_what_the_handle_does() {
     assert_eq!(outcome, Outcome::Durable);
     call!(root, |reply| RootMessage::Durable { shard, position, reply }).unwrap().unwrap();
     assert_eq!(call!(root, RootMessage::Stats).unwrap().shards.len(), 2);
+    call!(root, RootMessage::Snapshot).unwrap().unwrap();
+    let marked = call!(root, RootMessage::Mark).unwrap().unwrap();
+    let rewritten = call!(root, RootMessage::Rewrite).unwrap().unwrap();
+    let backup = Path::new("/backup").to_owned();
+    call!(root, |reply| RootMessage::Backup { dir: backup, reply }).unwrap().unwrap();
+    assert_eq!(call!(root, RootMessage::Versions).unwrap(), [marked.clone(), rewritten.clone()]);
+    call!(root, |reply| RootMessage::Retire { version: rewritten.id, reply }).unwrap().unwrap();
+    call!(root, |reply| RootMessage::Rollback { version: marked.id, reply }).unwrap().unwrap();
     let runtime = call!(root, RootMessage::Runtime).unwrap();
     // A handle from the root does not keep it: the supervisor decides.
     drop(runtime.clone());

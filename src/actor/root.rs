@@ -169,6 +169,31 @@ impl<M: StateMachine> Actor for Root<M> {
                 let runtime = runtime();
                 answer(reply, async move { runtime.durable(shard, position).await });
             }
+            RootMessage::Versions(reply) => drop(reply.send(runtime().versions())),
+            RootMessage::Snapshot(reply) => {
+                let runtime = runtime();
+                answer(reply, async move { runtime.snapshot().await });
+            }
+            RootMessage::Mark(reply) => {
+                let runtime = runtime();
+                answer(reply, async move { runtime.mark().await });
+            }
+            RootMessage::Rewrite(reply) => {
+                let runtime = runtime();
+                answer(reply, async move { runtime.rewrite().await });
+            }
+            RootMessage::Retire { version, reply } => {
+                let runtime = runtime();
+                answer(reply, async move { runtime.retire(version).await });
+            }
+            RootMessage::Rollback { version, reply } => {
+                let runtime = runtime();
+                answer(reply, async move { runtime.rollback(version).await });
+            }
+            RootMessage::Backup { dir, reply } => {
+                let runtime = runtime();
+                answer(reply, async move { runtime.backup(dir).await });
+            }
             RootMessage::Shutdown(reply) => {
                 state.waiting.push(reply);
                 state.feed(&myself, Event::Requested);
