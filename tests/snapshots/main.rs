@@ -14,6 +14,7 @@ mod random;
 mod support;
 
 mod backup;
+mod backup_faults;
 mod damage;
 mod digest;
 mod disk;

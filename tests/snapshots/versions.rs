@@ -1,5 +1,7 @@
 //! Versions: marked, kept, retired.
 
+use std::time::{Duration, Instant};
+
 use mainstay::{Options, Runtime, VersionError, VersionId};
 
 use super::disk::until;
@@ -46,4 +48,39 @@ async fn rewrites_leave_as_many_files_as_versions_need() {
         until("old snapshots are gone", || snapshots(0) == round.min(3) && snapshots(1) == round.min(3)).await;
     }
     until("old files are gone", || files(dir.path(), 1).len() <= 3 + 6).await;
+}
+
+/// What the options do not keep is retired without being asked, by age too, but for the newest.
+#[tokio::test]
+async fn versions_get_old() {
+    let dir = directory();
+    let mut options = small(dir.path());
+    options.versions.keep_for = Duration::from_millis(1);
+    let runtime = Runtime::open(Counters, options).await.unwrap();
+    write(&runtime, 1).await;
+    let first = runtime.mark().await.unwrap();
+    assert_eq!(runtime.versions(), std::slice::from_ref(&first));
+    let mut newest = first.clone();
+    while newest.time.0 < first.time.0 + 2_000 {
+        newest = runtime.mark().await.unwrap();
+    }
+    // It is looked at with every new version, and once a second.
+    until("the old ones are retired", || runtime.versions().len() == 1).await;
+    assert_eq!(runtime.versions(), [newest]);
+}
+
+/// A log that has grown enough is rewritten without being asked.
+#[tokio::test]
+async fn a_rewrite_begins_by_itself() {
+    let dir = directory();
+    let mut options = Options { shards: Some(2), ..small(dir.path()) };
+    (options.versions.rewrite_bytes, options.versions.rewrite_percent) = (50_000, 0);
+    let runtime = Runtime::open(Counters, options).await.unwrap();
+    let started = Instant::now();
+    while runtime.versions().len() < 2 {
+        assert!(started.elapsed() < Duration::from_secs(60), "{:?}", runtime.stats());
+        write(&runtime, 50).await;
+    }
+    let shards = runtime.stats().shards;
+    assert!(shards.iter().all(|shard| !shard.longest_hold.is_zero()));
 }
