@@ -10,6 +10,7 @@ use super::snapshotter::worker::Cancel;
 use crate::machine::StateMachine;
 use crate::state::{KeyHasher, Root, Txn};
 use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::counters::Counter;
 
 /// One running snapshot.
@@ -21,12 +22,15 @@ pub(crate) struct Overlap<M: StateMachine> {
     cancel: Arc<Cancel>,
 }
 
-/// Those of a shard.
-pub(crate) struct Overlaps<M: StateMachine>(ArcSwap<Vec<Arc<Overlap<M>>>>);
+/// Those of a shard, and how many there are: none, nearly always, and every command asks.
+pub(crate) struct Overlaps<M: StateMachine> {
+    running: ArcSwap<Vec<Arc<Overlap<M>>>>,
+    count: AtomicU32,
+}
 
 impl<M: StateMachine> Default for Overlaps<M> {
     fn default() -> Self {
-        Self(ArcSwap::from_pointee(Vec::new()))
+        Self { running: ArcSwap::from_pointee(Vec::new()), count: AtomicU32::new(0) }
     }
 }
 
@@ -41,18 +45,21 @@ impl<M: StateMachine> Overlaps<M> {
     pub(crate) fn register(&self, root: &Arc<Root<Entity<M>>>, limit: u64, cancel: &Arc<Cancel>) -> Registered<'_, M> {
         let (root, cancel) = (Arc::clone(root), Arc::clone(cancel));
         let overlap = Arc::new(Overlap { root, kept: Counter::default(), limit, cancel });
-        self.0.rcu(|all| all.iter().chain([&overlap]).cloned().collect::<Vec<_>>());
+        self.running.rcu(|all| all.iter().chain([&overlap]).cloned().collect::<Vec<_>>());
+        self.count.fetch_add(1, Ordering::Release);
         Registered { overlaps: self, overlap }
     }
 
-    /// The snapshots that run now.
-    pub(crate) fn running(&self) -> arc_swap::Guard<Arc<Vec<Arc<Overlap<M>>>>> {
-        self.0.load()
+    /// Notes what a transaction is about to take out of the working state.
+    pub(crate) fn note(&self, txn: &Txn<'_, Entity<M>>, hasher: &KeyHasher) {
+        if self.count.load(Ordering::Acquire) > 0 {
+            self.running.load().iter().for_each(|overlap| overlap.note(txn, hasher));
+        }
     }
 
     /// What all of them keep alive, in bytes as accounted.
     pub(crate) fn bytes(&self) -> u64 {
-        self.running().iter().map(|overlap| overlap.kept.get()).sum()
+        self.running.load().iter().map(|overlap| overlap.kept.get()).sum()
     }
 }
 
@@ -61,13 +68,13 @@ impl<M: StateMachine> Drop for Registered<'_, M> {
         let others = |all: &Arc<Vec<Arc<Overlap<M>>>>| -> Vec<_> {
             all.iter().filter(|other| !Arc::ptr_eq(other, &self.overlap)).cloned().collect()
         };
-        self.overlaps.0.rcu(others);
+        self.overlaps.count.fetch_sub(1, Ordering::Release);
+        self.overlaps.running.rcu(others);
     }
 }
 
 impl<M: StateMachine> Overlap<M> {
-    /// Notes what a transaction is about to take out of the working state.
-    pub(crate) fn note(&self, txn: &Txn<'_, Entity<M>>, hasher: &KeyHasher) {
+    fn note(&self, txn: &Txn<'_, Entity<M>>, hasher: &KeyHasher) {
         let map = self.root.map();
         let mut kept = self.kept.get();
         for change in txn.changes() {

@@ -60,9 +60,7 @@ impl<M: StateMachine> ShardState<M> {
                 .map_err(|_| NotExecuted::Panicked)?
                 .map_err(|error| NotExecuted::NotEncodable(error.to_string()))?;
         }
-        for overlap in self.slot.overlaps.running().iter() {
-            overlap.note(&txn, &self.hasher);
-        }
+        self.slot.overlaps.note(&txn, &self.hasher);
         if let Some(cleared) = txn.land() {
             self.reaper.bury(cleared);
         }
