@@ -22,6 +22,8 @@ use crate::storage::snapshot::{SnapshotHeader, SnapshotWriter};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
+/// How much the thread gives way to those that serve.
+const NICE: i32 = 10;
 /// Longer it does not sleep without a look.
 const NAP: Duration = Duration::from_millis(20);
 
@@ -83,6 +85,8 @@ pub(crate) async fn start<M: StateMachine>(work: Work<M>, cancel: Arc<Cancel>) -
     let name = format!("{}/{shard}/snapshot", work.commons.name);
     let told = Arc::clone(&cancel);
     let thread = thread::Builder::new().name(name).spawn(move || {
+        // It has time. Where that is not to be had it is as urgent as the others.
+        let _ = rustix::process::nice(NICE);
         let limit = work.commons.options.snapshots.overlap_bytes;
         let _counted = work.slot.overlaps.register(&work.root, limit, &cancel);
         // The application's `Serialize`, all of it.
