@@ -6,7 +6,8 @@ difference, over all threads, by their number. That repeats to 1 % on a machine 
 whatever else the machine does. Recorded in benches/instructions.json.
 
     benches/instructions.py                 # counts, beside what is recorded
-    benches/instructions.py --check         # fails if a count is off by more than 3 % (--tolerance), up or down
+    benches/instructions.py --check         # fails if a count is off by more than 3 % (--tolerance), up or down, or if
+                                            # a limit on memory that is not reached costs as much
     benches/instructions.py --update        # records the counts
     benches/instructions.py --only submit --profile target/profile   # and where they went, by function
 
@@ -42,7 +43,14 @@ CASES = {
     "frame of 1: recover": ("open", 10_000, 1, "log-1"),
     "frame of 64: recover": ("open", 10_048, 64, "log-64"),
     "kv set: apply and land": ("apply", 10_000, 1, None),
+    "submit, one after the other, without a limit": ("submit-unlimited", 10_000, 1, None),
+    "submit, by 64 tasks, without a limit": ("submit-tasks-unlimited", 20_480, 1, None),
+    "submit_many of 64, a command, without a limit": ("submit-many-unlimited", 20_480, 1, None),
+    "view and get, without a limit": ("view-unlimited", 100_000, 1, None),
+    "get, without a limit": ("get-unlimited", 100_000, 1, None),
 }
+# Others have a limit, and spill beyond it. What they do without one is what the idle tier is held against.
+UNLIMITED = ", without a limit"
 
 
 class Failed(Exception):
@@ -141,6 +149,21 @@ def versions():
     }
 
 
+def idle_tier(counts, tolerance):
+    """What a limit costs that is not reached: prints it, and returns what is too much."""
+    pairs = [(name, count, counts.get(name + UNLIMITED)) for name, count in counts.items()]
+    pairs = [(name, limited, unlimited) for name, limited, unlimited in pairs if unlimited]
+    if pairs:
+        print("\n| operation | with a limit | without one | its cost |\n|---|---|---|---|")
+    for name, limited, unlimited in pairs:
+        print(f"| {name} | {limited:,} | {unlimited:,} | {(limited / unlimited - 1) * 100:+.2f} % |")
+    return [
+        f"{name}: {limited:,} with a limit, {unlimited:,} without"
+        for name, limited, unlimited in pairs
+        if (limited / unlimited - 1) * 100 > tolerance
+    ]
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     what = parser.add_mutually_exclusive_group()
@@ -177,6 +200,7 @@ def main():
             print(f"| {name} | {count:,.0f} | {spread} | {before or '-'} | {change:+.2f} % |", flush=True)
             if not before or abs(change) > args.tolerance:
                 wrong.append(f"{name}: {count:,.0f}, recorded {before or 'nothing'}")
+    wrong += idle_tier(counts, args.tolerance)
     if args.update:
         # What an older compiler counted is not kept beside what this one did.
         counts = (known if record["versions"] == present else {}) | counts

@@ -6,7 +6,9 @@
 //! `instructions CASE COUNT DIR`, with a directory that is empty, or for `open` made by `log-1` or `log-64`.
 //!
 //! One tokio thread, one shard, `SyncPolicy::Never`, and so little data that the log never rolls and no root is
-//! refreshed. Commands set 100 bytes under keys like those of redis-benchmark, all of which are there already.
+//! refreshed. Commands set 100 bytes under keys like those of redis-benchmark, all of which are there already. There is
+//! a limit on memory that is not reached, with values spilled beyond it, as by default; a case whose name ends with
+//! `-unlimited` is the same without.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a bench")]
 
@@ -20,7 +22,7 @@ use mainstay::model::{Batch, Epoch, Lsn, Position, Routing, ShardId, Time};
 use mainstay::state::map::Map;
 use mainstay::state::{KeyHasher, Scratch, Txn};
 use mainstay::storage::frame::Frame;
-use mainstay::{At, Options, Runtime, StateMachine, SyncPolicy, codec};
+use mainstay::{At, Memory, Options, Runtime, StateMachine, SyncPolicy, codec};
 
 const KEYS: usize = 10_000;
 /// So many commands are made, however few are used.
@@ -37,14 +39,18 @@ fn main() {
         return println!("this one is for benches/instructions.py");
     };
     let (count, dir) = (count.parse().unwrap(), Path::new(dir));
-    match case.as_str() {
+    let (case, memory) = match case.strip_suffix("-unlimited") {
+        Some(case) => (case, Memory::Unlimited),
+        None => (case.as_str(), Memory::Auto),
+    };
+    match case {
         "frame-1" => frames(count, 1),
         "frame-64" => frames(count, BATCH),
         "apply" => apply(count),
         _ => tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(running(
             case,
             count,
-            &Options { shards: Some(1), sync: SyncPolicy::Never, ..Options::new(dir) },
+            &Options { shards: Some(1), sync: SyncPolicy::Never, memory, ..Options::new(dir) },
         )),
     }
 }

@@ -1,38 +1,54 @@
 //! What does a running snapshot cost the writers, and does it grow with the state?
 //!
 //! `cargo bench --bench snapshot [-- MILLIONS...]` prints a Markdown table, by default for 1 and 5 million entries. For
-//! each size the same 64 closed-loop writers run without a snapshot, beside one of a limited rate, and beside one as
-//! fast as the disk takes it. The longest turn is that of the shard's actor, which a snapshot should not lengthen.
+//! each size the same 64 closed-loop writers run without a snapshot, beside one of a limited rate, and beside snapshots
+//! as fast as the disk takes them, one after the other until the writers end; what is running then is cancelled. Each
+//! row is a process of its own, which has opened the same directory, in three rounds. The longest turn is that of the
+//! shard's actor, which a snapshot should not lengthen.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a bench")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, reason = "a bench")]
 
 mod support;
 
 use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use mainstay::{Options, Runtime, SnapshotOptions, SyncPolicy};
+use mainstay::{NoSnapshot, Options, Runtime, SnapshotFailed, SnapshotOptions, SyncPolicy};
 use support::{Puts, Run, closed_loop, directory, put};
 
 const TASKS: usize = 64;
 const TIME: Duration = Duration::from_secs(5);
 const RATE: u64 = 8 << 20;
+const ROUNDS: usize = 3;
+/// The first argument of a process that measures one row.
+const CHILD: &str = "one-row";
 
 fn main() {
-    let sizes: Vec<u64> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [child, dir, entries, rate] = &arguments[..]
+        && child == CHILD
+    {
+        return block_on(measure(Path::new(dir), entries.parse().unwrap(), rate.parse().ok()));
+    }
+    let sizes: Vec<u64> = arguments.iter().filter_map(|argument| argument.parse().ok()).collect();
     let sizes = if sizes.is_empty() { vec![1, 5] } else { sizes };
     println!(
-        "| entries | snapshot | ops/s | p50 us | p99 us | p99.9 us | max us | longest turn us | snapshot s | MB | \
-              kept alive MB | resident MB |"
+        "| entries | snapshot | ops/s | p50 us | p99 us | p99.9 us | max us | longest turn us | whole, MB in s | \
+              cancelled, MB | kept alive MB | resident MB |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     for millions in sizes {
         let (dir, entries) = (directory(), millions * 1_000_000);
         block_on(load(dir.path(), entries));
-        block_on(measure(dir.path(), entries, None));
-        for rate in [RATE, 0] {
-            block_on(measure(dir.path(), entries, Some(rate)));
+        for rate in [None, Some(RATE), Some(0)].repeat(ROUNDS) {
+            let rate = rate.map_or("none".to_owned(), |rate| rate.to_string());
+            let mut row = Command::new(std::env::current_exe().unwrap());
+            let row = row.arg(CHILD).arg(dir.path()).args([entries.to_string(), rate]);
+            assert!(row.status().unwrap().success());
         }
     }
 }
@@ -72,36 +88,67 @@ async fn write(runtime: &Runtime<Puts>, entries: u64) -> Run {
     .await
 }
 
+/// The snapshots that were taken beside the writers.
+#[derive(Default)]
+struct Taken {
+    whole: u64,
+    bytes: u64,
+    time: Duration,
+    /// What the last one had written when it was cancelled.
+    cancelled: Option<u64>,
+}
+
+/// Takes one snapshot after the other until the writers are through.
+async fn take(runtime: Runtime<Puts>, over: Arc<AtomicBool>) -> Taken {
+    let mut taken = Taken::default();
+    while !over.load(Ordering::Acquire) {
+        let result = runtime.snapshot().await;
+        let stats = runtime.stats().shards[0].clone();
+        match result {
+            Ok(()) => {
+                let last = stats.last_snapshot.unwrap();
+                taken.whole += 1;
+                taken.bytes += last.bytes;
+                taken.time += last.duration;
+            }
+            Err(SnapshotFailed { why: NoSnapshot::Cancelled, .. }) => taken.cancelled = Some(stats.snapshot_bytes),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    taken
+}
+
 async fn measure(dir: &Path, entries: u64, snapshot: Option<u64>) {
     let runtime = Runtime::open(Puts, options(dir, SyncPolicy::Always, snapshot.unwrap_or(0))).await.unwrap();
     // Something new to hold, and a log that has begun.
     write(&runtime, entries).await;
-    let taking = snapshot.map(|_| {
-        let runtime = runtime.clone();
-        tokio::spawn(async move { runtime.snapshot().await })
-    });
+    let over = Arc::new(AtomicBool::new(false));
+    let taking = snapshot.map(|_| tokio::spawn(take(runtime.clone(), Arc::clone(&over))));
     let run = write(&runtime, entries).await;
     let stats = runtime.stats().shards[0].clone();
     let (kept, resident) = (stats.snapshot_overlap_bytes, resident_bytes());
+    let mut taken = Taken::default();
     if let Some(taking) = taking {
         // A slow one would go on for minutes.
-        if snapshot != Some(0) {
-            runtime.cancel_snapshots();
-        }
-        let _ = taking.await.unwrap();
+        over.store(true, Ordering::Release);
+        runtime.cancel_snapshots();
+        taken = taking.await.unwrap();
     }
-    let last = runtime.stats().shards[0].last_snapshot.clone();
     let name = match snapshot {
         None => "none".to_owned(),
         Some(0) => "as fast as it goes".to_owned(),
         Some(rate) => format!("{} MB/s", rate >> 20),
     };
-    let taken = last
-        .map_or("- | -".to_owned(), |last| format!("{:.1} | {}", last.duration.as_secs_f64(), last.bytes / 1_000_000));
+    let Taken { whole, bytes, time, cancelled } = taken;
+    let whole = match whole {
+        0 => "-".to_owned(),
+        whole => format!("{whole}, {} in {:.1}", bytes / 1_000_000, time.as_secs_f64()),
+    };
+    let cancelled = cancelled.map_or("-".to_owned(), |bytes| format!("1, {}", bytes / 1_000_000));
     let Run { per_second, p50_us, p99_us, p999_us, max_us } = run;
     println!(
         "| {entries} | {name} | {per_second:.0} | {p50_us:.0} | {p99_us:.0} | {p999_us:.0} | {max_us:.0} | {} | \
-         {taken} | {} | {} |",
+         {whole} | {cancelled} | {} | {} |",
         stats.longest_turn.as_micros(),
         kept / 1_000_000,
         resident / 1_000_000,

@@ -81,7 +81,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let runtime = call!(application, Message::Runtime)?;
     runtime.submit(Command::set("greeting", "hello")).await?;
     let view = runtime.view().await;
-    let greeting = kv::read(&view, b"greeting", kv::wall_clock())?;
+    let greeting = kv::read(&view, b"greeting", kv::wall_clock()).await?;
     println!("greeting = {:?}", greeting.map(|entity| entity.value().to_vec()));
 
     call!(application, Message::Stop)?;

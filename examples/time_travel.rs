@@ -10,7 +10,9 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::time::Duration;
 
-use mainstay::{Abort, At, Options, Outcome, ReadError, Runtime, StateMachine, Time, Txn, Version, VersionError, View};
+use mainstay::{
+    Abort, At, Memory, Options, Outcome, ReadError, Runtime, StateMachine, Time, Txn, Version, VersionError, View,
+};
 
 const GOODS: [&str; 4] = ["bread", "milk", "salt", "tea"];
 
@@ -80,7 +82,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     });
     while !writing.is_finished() {
-        let then = Runtime::open_at(Prices, dir.path(), opening.id).await?;
+        let then = Runtime::open_at(Prices, dir.path(), opening.id, Memory::Auto).await?;
         assert_eq!(prices(&then)?, [Some(10); 4], "a version changed while others wrote");
     }
     let undone = writing.await??;

@@ -17,8 +17,14 @@ use crate::support::{Mailbox, Message, Root, bounded, drains, position, spawn, w
 
 type Callers = Vec<Port<&'static str>>;
 
-const LIMITS: Limits =
-    Limits { frame_payload_max: 3, batch_bytes_max: 3, frame_overhead: 1, alignment: 1, segment_overhead: 1 };
+const LIMITS: Limits = Limits {
+    frame_payload_max: 3,
+    batch_bytes_max: 3,
+    frame_overhead: 1,
+    alignment: 1,
+    segment_overhead: 1,
+    kept_bytes_max: u64::MAX,
+};
 
 /// What the disk and the manifest say.
 #[derive(Debug)]

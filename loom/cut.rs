@@ -4,7 +4,7 @@
 //! write to the first; a hold that ends by itself; a cancel at any moment. What a shard applies is durable at once.
 //! Not modelled: the lane while it is held (`hold.rs`), deaths, and messages that come twice (`tests/explore`).
 
-use mainstay::model::{Edit, EditOutcome, ShardId};
+use mainstay::model::{Edit, EditOutcome, ShardId, Time};
 use mainstay::protocol::cut::{Cuts, Effect, Event, Kind};
 use mainstay::protocol::hold::{self, Holder};
 use mainstay::sync::Arc;
@@ -51,7 +51,7 @@ impl World {
             }
             for effect in effects {
                 let answer = match effect {
-                    hold::Effect::Held(cut) => Event::Held { cut, shard, end: position(1, end) },
+                    hold::Effect::Held(cut) => Event::Held { cut, shard, end: position(1, end), time: Time(0) },
                     hold::Effect::Released { cut, held } => Event::Released { cut, shard, held },
                     hold::Effect::Arm { .. } | hold::Effect::Resume => continue,
                 };
@@ -73,7 +73,9 @@ impl World {
         let mut done = false;
         for effect in effects {
             match effect {
-                Effect::Hold(cut, shard) => self.tell(shard, Mail::About(hold::Event::Hold { cut, now_ms: 0 })),
+                Effect::Hold(cut, shard) => {
+                    self.tell(shard, Mail::About(hold::Event::Hold { cut, now_ms: 0, is_clear: true }))
+                }
                 Effect::Release(cut, shard) => self.tell(shard, Mail::About(hold::Event::Release { cut })),
                 Effect::Commit(cut, edits) => {
                     check(&edits);
@@ -90,7 +92,7 @@ impl World {
     /// The coordinator, until it is done.
     fn coordinate(&self, mistake: fn(&mut Event), forgets: bool) {
         let (mut core, effects) = about_to_hold(Kind::Mark);
-        let first = Event::Held { cut: CUT, shard: FIRST, end: position(1, 1) };
+        let first = Event::Held { cut: CUT, shard: FIRST, end: position(1, 1), time: Time(0) };
         feed(&mut core, Event::Point { cut: CUT, shard: FIRST, point: point(1) });
         feed(&mut core, first);
         let (mut held, mut done) = (vec![FIRST], false);
@@ -99,7 +101,7 @@ impl World {
             let mut event = self.coordinator.receive().unwrap();
             mistake(&mut event);
             let mut effects = Vec::new();
-            if let Event::Held { cut, shard, end } = event {
+            if let Event::Held { cut, shard, end, .. } = event {
                 held.push(shard);
                 core.on_event(Event::Point { cut, shard, point: point(end.lsn.0) }, &mut effects);
             }
@@ -117,7 +119,7 @@ impl World {
 /// The first shard begins in the middle: it holds, and the coordinator knows.
 fn already_holding() -> Holder {
     let mut core = Holder::new(1);
-    core.on_event(hold::Event::Hold { cut: CUT, now_ms: 0 }, &mut Vec::new());
+    core.on_event(hold::Event::Hold { cut: CUT, now_ms: 0, is_clear: true }, &mut Vec::new());
     core
 }
 

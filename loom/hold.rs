@@ -62,7 +62,7 @@ fn a_hold_against_a_push(end: Event, resume: fn(&Items)) {
         let coordinator = spawn({
             let mailbox = Arc::clone(&mailbox);
             move || {
-                let _ = mailbox.send(Mail::About(Event::Hold { cut: CUT, now_ms: 0 }));
+                let _ = mailbox.send(Mail::About(Event::Hold { cut: CUT, now_ms: 0, is_clear: true }));
                 let _ = mailbox.send(Mail::About(end));
             }
         });

@@ -38,7 +38,13 @@ mod room;
 #[cfg(loom)]
 mod shutdown;
 #[cfg(loom)]
+mod spill;
+#[cfg(loom)]
+mod spill_gate;
+#[cfg(loom)]
 mod support;
+#[cfg(loom)]
+mod takeable;
 #[cfg(loom)]
 mod view;
 #[cfg(loom)]

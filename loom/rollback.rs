@@ -91,6 +91,7 @@ fn a_rollback_against_a_restart_and_a_writer(begin: Begin, end: End) {
         assert!(left.is_revoked(), "an old life goes on behind the rollback");
         let answered = left.answered();
         // All shards are abandoned: this one goes on with what was read.
+        slot.timeline.open(NEW);
         let third = Arc::new(Tenure::new(Lsn(1)));
         assert!(begin(&slot, NEW, &third, root(NEW, 1)));
         assert!(third.complete(Lsn(2), || {}).is_some());
@@ -134,6 +135,57 @@ fn twin_revoke_then_end() {
     });
 }
 
+/// Two shards are abandoned while one of them begins anew, and while the other's writer completes. Both answer the same
+/// client.
+fn a_rollback_against_two_shards(abandon: fn(&[Arc<Slot>; 2])) {
+    bounded(3, move || {
+        let slots = [Slot::new(), Slot::new()];
+        let new_has_answered = Arc::new(Mutex::new(false));
+        let old = slots[1].life();
+        let restart = spawn({
+            let (slot, answered) = (Arc::clone(&slots[0]), Arc::clone(&new_has_answered));
+            move || {
+                let life = Arc::new(Tenure::new(Lsn(1)));
+                if begin(&slot, NEW, &life, root(NEW, 1)) {
+                    *answered.lock() = true;
+                }
+            }
+        });
+        let writer = spawn({
+            let (slot, answered) = (Arc::clone(&slots[1]), Arc::clone(&new_has_answered));
+            move || {
+                let is_late = *answered.lock();
+                let completes = complete(&slot, &old, 2);
+                assert!(!(is_late && completes), "an old life answers after a new one");
+            }
+        });
+        abandon(&slots);
+        restart.join();
+        writer.join();
+    });
+}
+
+/// Nothing goes on in any shard before all were abandoned. Guards F64.
+#[test]
+fn all_are_abandoned_before_one_goes_on() {
+    a_rollback_against_two_shards(|slots| {
+        slots.iter().for_each(|slot| end(slot));
+        slots.iter().for_each(|slot| slot.timeline.open(NEW));
+    });
+}
+
+/// The twin abandons one shard after the other.
+#[test]
+#[should_panic(expected = "an old life answers after a new one")]
+fn twin_one_after_the_other() {
+    a_rollback_against_two_shards(|slots| {
+        for slot in slots {
+            end(slot);
+            slot.timeline.open(NEW);
+        }
+    });
+}
+
 /// A reader collects two roots while both shards go back; only what is of the newest timeline is part of the view.
 fn a_rollback_against_a_reader(keeps: fn(u64, u64) -> bool) {
     unbounded(move || {
@@ -150,6 +202,7 @@ fn a_rollback_against_a_reader(keeps: fn(u64, u64) -> bool) {
         });
         slots.iter().for_each(|slot| end(slot));
         for slot in &slots {
+            slot.timeline.open(NEW);
             assert!(begin(slot, NEW, &Arc::new(Tenure::new(Lsn(1))), root(NEW, 1)));
         }
         reader.join();

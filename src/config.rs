@@ -1,11 +1,15 @@
 //! Options, checked once when a directory is opened.
 
+mod available;
+mod memory;
 mod snapshots;
 mod versions;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use memory::{Memory, MemoryLimits};
+pub(crate) use memory::{SPILL_BATCH_BYTES, TooLittle};
 pub use snapshots::SnapshotOptions;
 pub use versions::VersionOptions;
 
@@ -53,11 +57,13 @@ pub struct Options {
     /// It is counted in bytes: a command takes its length of `lane_bytes`, and at least `lane_bytes / lane_commands`,
     /// rounded down. So it is exact where `lane_commands` divides `lane_bytes`, and otherwise up to twice as many fit.
     pub lane_commands: u32,
-    /// The same in encoded bytes: at least `command_bytes_max`, default 64 MiB.
+    /// The same in encoded bytes: at least `command_bytes_max`, default 64 MiB. Less where `memory` has no room for so
+    /// much, and then for as many fewer commands.
     pub lane_bytes: u32,
     /// A command that no shard has taken up after this long is `NotExecuted(DeadlineBeforeAccept)`. At least 1 ms;
     /// default 10 s. It covers waiting for room in the lane and waiting in it. In a lane that stalls the answer may
-    /// come a sixty-fourth of it late.
+    /// come a sixty-fourth of it late. One that was taken up and waits, for room in the log or for memory, may do that
+    /// as long again.
     pub submit_deadline: Duration,
     /// A command that was taken up and not answered after this long is `Unconfirmed`. At least 1 ms; default 2 s. It
     /// begins when the command's batch has been applied and handed to the log's writer.
@@ -70,16 +76,24 @@ pub struct Options {
     /// How long an orderly shutdown waits for the shards to drain and sync. Default 30 s. Zero: what is on
     /// its way is given up at once.
     pub shutdown_deadline: Duration,
-    /// Memory for the state of all shards together, as accounted (see [`StateMachine::heap_bytes`]); commands that
-    /// would grow a shard beyond its equal part are `NotExecuted(OutOfMemory)`. Default 0: no limit. Recovery does not
-    /// look at it: what was logged is replayed, and a shard beyond its part then takes what does not make it larger.
-    ///
-    /// [`StateMachine::heap_bytes`]: crate::StateMachine::heap_bytes
-    pub memory_bytes: u64,
-    /// Follow the state with a digest: marks, snapshots and versions record it, and recovery and rollback compare it.
-    /// Every command then costs a microsecond or more for each entry that it writes, and reads what it overwrites; so
-    /// does every entry that a recovery loads. An entity must always have the same encoding. Default `false`: only a
-    /// rewrite takes a digest, by a scan of its own.
+    /// Memory for all shards together: their state, commands on their way and what snapshots keep alive. Default:
+    /// [`Memory::Auto`], 80 % of what the process can have. With less than 8 times `command_bytes_max` for each shard
+    /// opening is refused.
+    pub memory: Memory,
+    /// Let a state outgrow its memory: from seven eighths of its share on a shard writes entities that nobody has used
+    /// for a while to files, and keeps their keys. [`View::read`](crate::View::read) and
+    /// [`Txn::get`](crate::Txn::get) read them there. `false`: nothing new is written there, and commands that would
+    /// grow the state of a shard beyond its share are `NotExecuted(OutOfMemory)`, as they are if that does not help or
+    /// fails. Default `true`.
+    pub spill: bool,
+    /// How fast a shard rewrites cold files of which less than half is still live, in bytes a second; 0: as fast as the
+    /// disk does. It does not wait while there is too much in memory, which a spill behind it would free. Default:
+    /// 16 MiB.
+    pub compaction_bytes_per_second: u64,
+    /// Follow the state with a digest: marks, snapshots and versions record it, and recovery, rollback and backup
+    /// compare it. Every command then costs a microsecond or more for each entry that it writes, and reads what it
+    /// overwrites; so does every entry that a recovery loads. An entity must always have the same encoding. Default
+    /// `false`: only rewrites and backups take a digest, by a scan of their own.
     pub digest: bool,
     /// What to do with a logged command that cannot be replayed. Default: [`Poison::Refuse`].
     pub poison: Poison,
@@ -176,7 +190,9 @@ impl Options {
             view_deadline: Duration::from_secs(2),
             lock_wait: Duration::from_secs(5),
             shutdown_deadline: Duration::from_secs(30),
-            memory_bytes: 0,
+            memory: Memory::default(),
+            spill: true,
+            compaction_bytes_per_second: 16 << 20,
             digest: false,
             poison: Poison::default(),
             restarts: RestartBudget::default(),
@@ -280,6 +296,7 @@ impl Options {
             frame_overhead: frame::HEADER_BYTES as u64,
             alignment: frame::ALIGNMENT,
             segment_overhead: segment::HEADER_BYTES as u64,
+            kept_bytes_max: self.segment_bytes,
         }
     }
 

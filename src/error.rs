@@ -4,10 +4,12 @@
 use std::path::PathBuf;
 
 pub use crate::config::OptionsError;
+pub use crate::model::{ColdFault, Unreadable};
 use crate::model::{Position, ShardId, VersionId};
 pub use crate::state::ReadError;
 pub use crate::storage::backup::BackupError;
 pub use crate::storage::codec::CodecError;
+pub use crate::storage::cold::ColdError;
 pub use crate::storage::error::{DiskError, LogError, ManifestError, SnapshotError};
 
 /// A directory cannot be opened. No data that it held was changed: at most left-overs of a crash were removed, poison
@@ -24,6 +26,16 @@ pub enum OpenError {
     Locked {
         /// The lock file.
         path: PathBuf,
+    },
+    /// The limit on memory is too small for so many shards and commands of that length. Nothing was changed. Raise
+    /// [`Options::memory`](crate::Options::memory), or lower
+    /// [`Options::command_bytes_max`](crate::Options::command_bytes_max).
+    #[error("a memory limit of {limit} bytes is too small: at least {needed} are needed")]
+    Memory {
+        /// The limit, in bytes.
+        limit: u64,
+        /// How many are needed: 8 times the longest command for each shard.
+        needed: u64,
     },
     /// A call of the operating system failed.
     #[error(transparent)]
@@ -110,8 +122,8 @@ pub enum NotExecuted {
     /// [`RootMessage::Submit`](crate::RootMessage::Submit) say so; try again later.
     #[error("the shard has too many commands on their way")]
     Busy,
-    /// The shard did not take it up within [`Options::submit_deadline`](crate::Options::submit_deadline): it is
-    /// overloaded, its disk hangs, or it is being restarted. Try again later.
+    /// The shard did not take it up within [`Options::submit_deadline`](crate::Options::submit_deadline), or could not
+    /// go on with it for as long: it is overloaded, its disk fails or hangs, or it is being restarted. Try again later.
     #[error("the shard did not take it up in time")]
     DeadlineBeforeAccept,
     /// The runtime is stopping or has stopped. It takes no command any more.
@@ -137,16 +149,39 @@ pub enum NotExecuted {
     /// It cannot be encoded, or not be decoded again: see [`StateMachine::Command`](crate::StateMachine::Command).
     #[error("it cannot be encoded and decoded: {0}")]
     NotEncodable(String),
-    /// The shard would outgrow its part of [`Options::memory_bytes`](crate::Options::memory_bytes). Commands that free
-    /// memory go through.
-    #[error("the shard's memory is full")]
-    OutOfMemory,
+    /// The state of the shard would outgrow its share of [`Options::memory`](crate::Options::memory), and nothing is
+    /// [spilled](crate::Options::spill) that would help. Reads go on, and so do commands that free memory or take no
+    /// more than they replace.
+    ///
+    /// - `keys_bytes` is close to `share_bytes`: keys alone fill the share. Delete some, or open the directory again
+    ///   with a limit that leaves room for them.
+    /// - It is much less: spilling is off, or the disk is full or fails
+    ///   ([`ShardStats::spill_failures`](crate::ShardStats::spill_failures)), and then the shard goes on by itself.
+    /// - `growth_bytes` alone is too much: the command is larger than the limit has room for.
+    #[error(
+        "the shard's memory is full: of {share_bytes} bytes {memory_bytes} are taken, {keys_bytes} of them by keys and \
+         places, which cannot be spilled, and {growth_bytes} more are needed"
+    )]
+    OutOfMemory {
+        /// The shard's share, [`MemoryLimits::state_bytes`](crate::MemoryLimits::state_bytes).
+        share_bytes: u64,
+        /// What its state takes, as [`ShardStats::memory_bytes`](crate::ShardStats::memory_bytes).
+        memory_bytes: u64,
+        /// What of that cannot be spilled, as [`ShardStats::keys_bytes`](crate::ShardStats::keys_bytes).
+        keys_bytes: u64,
+        /// How much more it would take with this command.
+        growth_bytes: u64,
+    },
     /// There is no space on the disk for the log to go on. The shard goes on by itself when there is.
     #[error("there is no space for the log")]
     StorageFull,
     /// [`Runtime::rollback`](crate::Runtime::rollback) went back to an earlier state while it waited.
     #[error("the runtime went back to an earlier version")]
     RolledBack,
+    /// It reads an entity that is not in memory, and cannot be read. Commands that only write or remove the key go
+    /// through, unless the state is followed by a digest.
+    #[error("it reads what cannot be read: {0}")]
+    Unreadable(#[from] Unreadable),
     /// `apply` panicked; nothing has changed. It will again, unless the state is another by then.
     #[error("the state machine panicked")]
     Panicked,
@@ -232,10 +267,12 @@ pub enum VersionError {
     /// Another version is being made, or a rollback is going on. Try again when that is over.
     #[error("another version is being made")]
     Busy,
-    /// This shard is fenced, refused or does not sync, its actors died, or its snapshot could not be written.
+    /// This shard is fenced, refused or does not sync, its actors died, or its snapshot could not be written. After a
+    /// rollback: or the version counts, and this shard could not go on from it.
     #[error("{0} cannot take part")]
     Shard(ShardId),
-    /// This shard held its lane for as long as it may, and the others were not ready by then. Try again.
+    /// This shard held its lane for as long as it may, and the others were not ready by then; or it still syncs for a
+    /// version that was given up. Try again.
     #[error("{0} did not wait any longer for the others")]
     Lapsed(ShardId),
     /// It took longer than [`VersionOptions`](crate::VersionOptions) allow.
@@ -250,8 +287,9 @@ pub enum VersionError {
     /// Somebody has cancelled it.
     #[error("it was cancelled")]
     Cancelled,
-    /// The runtime has ended.
-    #[error("the runtime has ended")]
+    /// The runtime has ended, or the actor that makes versions died on the way and was replaced. What it had begun may
+    /// be done or not: [`Runtime::versions`](crate::Runtime::versions) tells.
+    #[error("it has stopped; whether it was done is not known")]
     Stopped,
     /// There is no such version, or there is none any more.
     #[error("{0} is not there")]
@@ -263,6 +301,22 @@ pub enum VersionError {
         version: VersionId,
         /// Which file, and what is wrong with it.
         reason: String,
+    },
+    /// What has to be in memory of the version's state, its keys at least, has no place in the shard's share of
+    /// [`Options::memory`](crate::Options::memory) beside what is there now. Nothing was touched. Delete keys, or open
+    /// the directory with a larger limit; `mainstay rollback` goes back without reading a state into memory.
+    #[error(
+        "{version} cannot be gone back to: at least {bytes} bytes of {shard} have to be in memory, and {allowed} may be"
+    )]
+    OutOfMemory {
+        /// The version.
+        version: VersionId,
+        /// The shard.
+        shard: ShardId,
+        /// So much of its state there was in memory when it became too much.
+        bytes: u64,
+        /// So much there may be.
+        allowed: u64,
     },
     /// No version is that old.
     #[error("no version is that old")]

@@ -26,9 +26,9 @@
 //!
 //! let view = runtime.view().await;
 //! let now = kv::wall_clock();
-//! let greeting = kv::read(&view, b"greeting", now)?.ok_or("it is there")?;
+//! let greeting = kv::read(&view, b"greeting", now).await?.ok_or("it is there")?;
 //! assert_eq!(greeting.value(), b"hello");
-//! assert!(kv::read(&view, b"farewell", now)?.is_none());
+//! assert!(kv::read(&view, b"farewell", now).await?.is_none());
 //! runtime.shutdown().await?;
 //! # Ok(())
 //! # }

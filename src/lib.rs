@@ -105,10 +105,11 @@ mod runtime;
 
 #[cfg(not(loom))]
 pub use actor::root::{Root, RootArguments, RootMessage};
-pub use config::{Options, Poison, RestartBudget, SnapshotOptions, VersionOptions};
+pub use config::{Memory, MemoryLimits, Options, Poison, RestartBudget, SnapshotOptions, VersionOptions};
 pub use error::{
-    BackupError, BackupFailed, CodecError, DiskError, DurableError, LogError, ManifestError, NoSnapshot, NotExecuted,
-    OpenError, OptionsError, ReadError, ShutdownError, SnapshotError, SnapshotFailed, SubmitError, VersionError,
+    BackupError, BackupFailed, CodecError, ColdError, ColdFault, DiskError, DurableError, LogError, ManifestError,
+    NoSnapshot, NotExecuted, OpenError, OptionsError, ReadError, ShutdownError, SnapshotError, SnapshotFailed,
+    SubmitError, Unreadable, VersionError,
 };
 pub use machine::{Abort, At, StateMachine};
 pub use model::{Durability, Epoch, Lsn, Position, ShardId, SyncPolicy, Time, VersionId};
@@ -118,7 +119,7 @@ pub use ractor;
 pub use runtime::{
     LostRange, Outcome, Receipt, RecoveryReport, Runtime, ShardRecovery, ShardStats, SnapshotStats, Stats, Version,
 };
-pub use state::{EntityRef, ScanPage, Txn, View};
+pub use state::{EntityRef, ReadEntry, ScanPage, Txn, View};
 
 /// The encoding of commands and entities, for `upcast_command`, `upcast_entity` and tests: bincode 2 in its standard
 /// configuration.

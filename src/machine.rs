@@ -1,7 +1,6 @@
 //! What an application writes: a deterministic state machine.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -71,8 +70,9 @@ pub trait StateMachine: Send + Sync + 'static {
     /// [`NotExecuted::NotEncodable`](crate::NotExecuted::NotEncodable). That it decodes to the same value is not
     /// checked.
     type Command: Serialize + DeserializeOwned + Send + 'static;
-    /// What is stored under a key, in memory. Readers share it behind an `Arc`, and it is never changed in place. It is
-    /// not logged, but written to snapshots: the limits on the encoding of a command hold for it all the same.
+    /// What is stored under a key, in memory or, if nobody has used it for a while and there is too much, in a file.
+    /// Readers share it behind an `Arc`, and it is never changed in place. It is not logged, but written to snapshots
+    /// and cold files: the limits on the encoding of a command hold for it all the same.
     type Entity: Serialize + DeserializeOwned + Clone + Send + Sync + 'static;
     /// What a client gets back. Never logged: a replay drops it.
     type Reply: Send + 'static;
@@ -129,8 +129,9 @@ pub trait StateMachine: Send + Sync + 'static {
     /// [`Txn::put`]; by default the length of the encoding, which costs an encoding each time.
     ///
     /// An entry is accounted with this, the entity's size, the length of its key, and 96 bytes. The sum is what
-    /// [`Options::memory_bytes`](crate::Options::memory_bytes) limits and
-    /// [`ShardStats::memory_bytes`](crate::ShardStats::memory_bytes) shows; nothing else depends on it.
+    /// [`ShardStats::memory_bytes`](crate::ShardStats::memory_bytes) shows and
+    /// [`MemoryLimits::state_bytes`](crate::MemoryLimits::state_bytes) bounds, see
+    /// [`Options::memory`](crate::Options::memory); what snapshots keep alive is counted with it, too.
     fn heap_bytes(&self, entity: &Self::Entity) -> usize {
         codec::encode(entity).map_or(0, |bytes| bytes.len())
     }
@@ -151,15 +152,13 @@ pub struct At {
     pub schema: u32,
 }
 
-/// A run of [`StateMachine::apply`] that has to be repeated. Opaque: pass it on with `?`.
-///
-/// Every value is in memory today, so no run is ever aborted and the type has no values.
+/// A run of [`StateMachine::apply`] that has to be repeated, because an entity that it reads is not in memory. Opaque:
+/// pass it on with `?`.
 #[derive(Debug)]
-pub struct Abort(Infallible);
+pub struct Abort(());
 
 impl Abort {
-    /// The proof that there is none.
-    pub(crate) fn never(self) -> ! {
-        match self.0 {}
+    pub(crate) const fn new() -> Self {
+        Self(())
     }
 }

@@ -1,8 +1,10 @@
 //! The handle that applications use.
 
+mod cold;
 pub(crate) mod decodes;
 mod reading;
 mod snapshots;
+mod stats;
 mod submitting;
 mod versions;
 
@@ -11,7 +13,9 @@ use std::time::Duration;
 use decodes::Decodes;
 use ractor::{Actor, ActorRef, SpawnErr, rpc::CallResult};
 
+use crate::actor::cold_files::Pages;
 use crate::actor::keeper::Keeper;
+pub use stats::{ShardStats, Stats};
 pub use versions::Version;
 
 pub use crate::actor::opening::RecoveryReport;
@@ -19,14 +23,13 @@ pub use crate::actor::replay::ShardRecovery;
 use crate::actor::root::{Root, RootArguments, RootMessage};
 use crate::actor::slot::Slot;
 pub use crate::actor::slot::{LostRange, Receipt, SnapshotStats};
-use crate::config::Options;
-use crate::error::{NotExecuted, OpenError, ShutdownError};
+use crate::config::{MemoryLimits, Options};
+use crate::error::{OpenError, ShutdownError};
 use crate::machine::StateMachine;
-use crate::model::{Position, ShardId};
+use crate::model::ShardId;
 use crate::state::KeyHasher;
 use crate::storage::disk::Disk;
 use crate::sync::Arc;
-use crate::sync::published::Positioned;
 
 /// A running state machine: a cheap clone, usable from every task and thread. All methods may be called at the same
 /// time.
@@ -50,6 +53,8 @@ pub(crate) struct Shared<M: StateMachine> {
     pub(crate) machine: Arc<M>,
     pub(crate) options: Arc<Options>,
     pub(crate) hasher: KeyHasher,
+    pub(crate) memory: MemoryLimits,
+    pub(crate) pages: Arc<Pages>,
     pub(crate) keeper: Keeper,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) decodes: Decodes,
@@ -99,87 +104,14 @@ pub enum Outcome {
     Forgotten,
 }
 
-/// Numbers about a running runtime.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Stats {
-    /// One a shard, in order.
-    pub shards: Vec<ShardStats>,
-}
-
-/// Numbers about a shard, each as of its own moment. Counts begin with 0 when the directory is opened, and go on over
-/// restarts of the shard.
-///
-/// The three positions are exclusive ends in the timeline of the shard's present life. Compare them with positions of
-/// the same epoch only: one of an older epoch may be lost though it is less. [`Runtime::outcome`] knows about all.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ShardStats {
-    /// The shard.
-    pub shard: ShardId,
-    /// Why it refuses commands, if it does: the first reason stays.
-    pub refusal: Option<NotExecuted>,
-    /// Everything below has been answered, under the policy. Raised before its callers hear of it.
-    pub answered: Position,
-    /// Everything below is synced. Raised after every good sync: before the answer under `Always`, later under the
-    /// others.
-    pub durable: Position,
-    /// Everything below is visible to readers. Behind `answered` while nobody reads: [`Runtime::view`] brings it up.
-    pub published: Position,
-    /// Commands in the lane that the shard has not taken up, given up ones included, now.
-    pub waiting: usize,
-    /// Batches and requests that wait for the log's writer, which sits in a write or sync meanwhile, now.
-    pub waiting_batches: usize,
-    /// Frames written to the log, failed writes and the empty frames of an idle writer included; not those that a move
-    /// writes again. Counted after the write.
-    pub frames: u64,
-    /// Bytes of those frames, headers and padding included.
-    pub wal_bytes: u64,
-    /// Syncs of log files by the writer, failed ones included: for frames, for a new file's header, for a move. Counted
-    /// after the sync.
-    pub syncs: u64,
-    /// How often the log moved to a fresh file after a failed write or sync.
-    pub moves: u64,
-    /// How often the shard's actors were restarted.
-    pub restarts: u64,
-    /// Entries in the working state, as of the last batch with commands.
-    pub entries: u64,
-    /// Memory of the working state in bytes, as accounted (see [`StateMachine::heap_bytes`]), as of the same batch.
-    pub memory_bytes: u64,
-    /// The longest turn of the shard's actor: from taking commands up to handing them over, at most 512 of them.
-    pub longest_turn: Duration,
-    /// How long the last cut has held the shard's lane.
-    pub last_hold: Duration,
-    /// How long any cut since the opening has held it, at most.
-    pub longest_hold: Duration,
-    /// Is a snapshot being written?
-    pub snapshot_running: bool,
-    /// How long that has been so.
-    pub snapshot_running_for: Option<Duration>,
-    /// Bytes that the running snapshot has written, or the last one had.
-    pub snapshot_bytes: u64,
-    /// Memory that running snapshots keep alive, in bytes as accounted: entries that were overwritten or removed since.
-    pub snapshot_overlap_bytes: u64,
-    /// Snapshots that were adopted.
-    pub snapshots: u64,
-    /// Snapshots that failed or were given up.
-    pub snapshots_failed: u64,
-    /// Did the last attempt end without one?
-    pub last_snapshot_failed: bool,
-    /// The last one that was adopted since the directory was opened.
-    pub last_snapshot: Option<SnapshotStats>,
-    /// Commands that were answered before they were durable, and lost. Added to when the log is sealed or read again
-    /// after a failure; always empty under `Always`.
-    pub lost: Vec<LostRange>,
-}
-
 impl<M: StateMachine> Runtime<M> {
     /// Opens a directory, recovers every shard and starts the actors.
     ///
     /// When it returns, everything that was ever answered `Durable`, and not rolled back, is in the state, synced and
     /// visible. A shard whose log is damaged is refused and the others are open: look at [`Runtime::recovery`]. Opening
-    /// and closing again without a command changes no byte, unless a damaged snapshot or poison was found or a version
-    /// has grown too old. Must be called within a tokio runtime with timers enabled; a current-thread one will do.
+    /// and closing again without a command changes no byte, unless a damaged snapshot or poison was found, a snapshot
+    /// or a rewrite is due, or versions are beyond their bounds. Must be called within a tokio runtime with timers
+    /// enabled; a current-thread one will do.
     ///
     /// # The directory
     /// It is made if its parent exists. One that holds no data of this crate becomes a new data directory, whatever
@@ -262,12 +194,6 @@ impl<M: StateMachine> Runtime<M> {
         &self.shared.report
     }
 
-    /// Numbers as of now. Never waits, also after the end.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        Stats { shards: self.shared.slots.iter().map(|slot| shard_stats(slot)).collect() }
-    }
-
     /// Ends the runtime in good order, for all handles: refuses new commands, applies what waits, writes, syncs and
     /// answers everything, and marks the log as closed. Handles stay valid: reads go on, commands are
     /// `NotExecuted(ShuttingDown)`. Whoever asks while it is going on gets the same result.
@@ -314,39 +240,5 @@ fn open_error(error: SpawnErr) -> OpenError {
             Err(error) => OpenError::Actor { reason: error.to_string() },
         },
         other => OpenError::Actor { reason: other.to_string() },
-    }
-}
-
-fn shard_stats<M: StateMachine>(slot: &Slot<M>) -> ShardStats {
-    let life = slot.life();
-    let counters = &slot.counters;
-    let snapshots = slot.snapshots.lock().clone();
-    ShardStats {
-        shard: slot.shard,
-        refusal: slot.refusal(),
-        answered: life.answered(),
-        durable: Position { epoch: life.epoch, lsn: life.tenure.durable() },
-        published: slot.published.latest().end(),
-        waiting: slot.lane.len(),
-        waiting_batches: life.log.len(),
-        frames: counters.frames.get(),
-        wal_bytes: counters.wal_bytes.get(),
-        syncs: counters.syncs.get(),
-        moves: counters.moves.get(),
-        restarts: counters.restarts.get(),
-        entries: counters.entries.get(),
-        memory_bytes: counters.memory_bytes.get(),
-        longest_turn: Duration::from_micros(counters.longest_turn_us.get()),
-        last_hold: Duration::from_micros(counters.last_hold_us.get()),
-        longest_hold: Duration::from_micros(counters.longest_hold_us.get()),
-        snapshot_running: snapshots.running.is_some(),
-        snapshot_running_for: snapshots.running.map(|since| since.elapsed()),
-        snapshot_bytes: counters.snapshot_bytes.get(),
-        snapshot_overlap_bytes: slot.overlaps.bytes(),
-        snapshots: snapshots.taken,
-        snapshots_failed: snapshots.failed,
-        last_snapshot_failed: snapshots.last_failed,
-        last_snapshot: snapshots.last,
-        lost: slot.lost.lock().clone(),
     }
 }

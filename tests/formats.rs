@@ -6,13 +6,20 @@
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
+#[path = "formats/cold.rs"]
+mod cold;
+#[path = "formats/golden.rs"]
+mod golden;
+#[path = "formats/manifest.rs"]
+mod manifest;
+
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use bytes::Bytes;
-use mainstay::codec;
 use mainstay::model::{
-    Batch, DirectoryId, Edit, Epoch, Incarnation, Lsn, Manifest, Position, Routing, SegmentSeq, ShardId, SnapshotSeq,
-    Tail, Time,
+    Batch, ColdSeq, DirectoryId, Epoch, Incarnation, Location, Lsn, Position, SegmentSeq, ShardId, SnapshotSeq, Tail,
+    Time,
 };
 use mainstay::sim::SimDisk;
 use mainstay::storage::disk::Disk;
@@ -23,7 +30,7 @@ use mainstay::storage::line;
 use mainstay::storage::segment::{HeaderState, Opened, SegmentHeader};
 use mainstay::storage::snapshot::block::{self, BlockHeader};
 use mainstay::storage::snapshot::footer::{Content, FOOTER_BYTES, Footer};
-use mainstay::storage::snapshot::{self, Expected, NoHeader, SnapshotHeader, SnapshotWriter};
+use mainstay::storage::snapshot::{self, Expected, NoHeader, SnapshotHeader, SnapshotWriter, Value};
 use proptest::prelude::*;
 
 const SALT: [u8; 32] = [3; 32];
@@ -62,8 +69,19 @@ fn snapshot_header() -> SnapshotHeader {
     }
 }
 
-fn entries() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>)>> {
-    proptest::collection::vec((bytes(20), bytes(60)), 0..12)
+/// Keys with values, or where these lie.
+type Entries = Vec<(Vec<u8>, Result<Vec<u8>, Location>)>;
+
+fn entries() -> impl Strategy<Value = Entries> {
+    let location = any::<(u64, u32, u16, u16)>();
+    let location =
+        location.prop_map(|(file, sector, sectors, slot)| Err(Location { file: ColdSeq(file), sector, sectors, slot }));
+    let value = prop_oneof![4 => bytes(60).prop_map(Ok), 1 => location];
+    proptest::collection::vec((bytes(20), value), 0..12)
+}
+
+fn value(entry: &Result<Vec<u8>, Location>) -> Value<'_> {
+    entry.as_ref().map_or_else(|location| Value::Cold(*location), |value| Value::Here(value))
 }
 
 /// A block around this payload, all hashes right.
@@ -75,12 +93,14 @@ fn sealed(payload: &[u8], number: u64, entries: u32) -> Vec<u8> {
 }
 
 /// Writes a snapshot on a disk of its own; returns it with its bytes and what the manifest would say.
-fn written(entries: &[(Vec<u8>, Vec<u8>)]) -> (SimDisk, Vec<u8>, Expected) {
+fn written(entries: &Entries) -> (SimDisk, Vec<u8>, Expected) {
     let (disk, layout, header) = (SimDisk::new(1), Layout::new(Path::new("/")), snapshot_header());
     disk.create_dir(&layout.shard(header.shard)).unwrap();
     let mut writer = SnapshotWriter::create(&disk, &layout, header).unwrap();
-    entries.iter().for_each(|(key, value)| writer.entry(key, value).unwrap());
+    entries.iter().for_each(|(key, entry)| writer.entry(key, value(entry)).unwrap());
     let done = writer.finish(None).unwrap();
+    let named: BTreeSet<_> = entries.iter().filter_map(|(_, entry)| Some(entry.as_ref().err()?.file)).collect();
+    assert_eq!(done.cold, Vec::from_iter(named));
     let SnapshotHeader { directory, shard, snapshot, end, .. } = header;
     let expect =
         Expected { directory, shard, snapshot, end, hash: done.hash, bytes: done.bytes, entries: done.entries };
@@ -197,7 +217,10 @@ proptest! {
         prop_assert_eq!(bytes.len() as u64, expect.bytes);
         let mut found = Vec::new();
         let summary = snapshot::read(&disk, &snapshot_path(), &expect, &mut |_, key, value| {
-            found.push((key.to_vec(), value.to_vec()));
+            found.push(match value {
+                Value::Here(value) => (key.to_vec(), Ok(value.to_vec())),
+                Value::Cold(location) => (key.to_vec(), Err(location)),
+            });
             Ok(())
         });
         prop_assert_eq!(summary.unwrap().header, snapshot_header());
@@ -251,23 +274,23 @@ proptest! {
     #[test]
     fn a_block_with_one_absurd_number_is_refused_or_adds_up(
         entries in entries(), at in any::<prop::sample::Index>(),
-        value in prop_oneof![Just(0), Just(1), Just(u32::MAX), Just(i32::MAX as u32), any::<u32>(), 0..200u32],
+        number in prop_oneof![Just(0), Just(1), Just(u32::MAX), Just(i32::MAX as u32), any::<u32>(), 0..200u32],
     ) {
         let mut payload = Vec::new();
-        entries.iter().for_each(|(key, value)| block::push(&mut payload, key, value));
+        entries.iter().for_each(|(key, entry)| block::push(&mut payload, key, value(entry)));
         if !payload.is_empty() {
             let at = at.index(payload.len() - 3);
-            payload[at..at + 4].copy_from_slice(&value.to_le_bytes());
+            payload[at..at + 4].copy_from_slice(&number.to_le_bytes());
         }
         let entries: Option<Vec<_>> = block::entries(&payload).collect();
         if let Some(entries) = entries {
-            let taken = entries.iter().map(|entry| block::ENTRY_HEADER_BYTES + entry.key.len() + entry.value.len());
+            let taken = entries.iter().map(|entry| block::ENTRY_HEADER_BYTES + entry.key.len() + entry.value.bytes());
             prop_assert_eq!(taken.sum::<usize>(), payload.len());
         }
     }
 
     #[test]
-    fn a_newer_version_of_a_snapshot_is_newer(version in 2..=u32::MAX, at in 12usize..224, other in any::<u8>()) {
+    fn a_newer_version_of_a_snapshot_is_newer(version in 3..=u32::MAX, at in 12usize..224, other in any::<u8>()) {
         let (mut bytes, _) = snapshot_header().encode();
         bytes[8..12].copy_from_slice(&version.to_le_bytes());
         prop_assert_eq!(SnapshotHeader::decode(&bytes), Err(NoHeader::Invalid));
@@ -290,70 +313,6 @@ proptest! {
             part.resize(bytes, 0);
             prop_assert_eq!(BlockHeader::decode(&part, &salt), None);
             prop_assert_eq!(Footer::decode(&part, &content), None);
-        }
-    }
-
-    /// Whatever decodes encodes to the same bytes again, so no two byte strings mean the same edit.
-    #[test]
-    fn edits_and_manifests_of_garbage_are_refused_or_canonical(garbage in bytes(200)) {
-        if let Ok(edits) = codec::decode::<Vec<Edit>>(&garbage) {
-            let again = codec::decode::<Vec<Edit>>(&codec::encode(&edits).unwrap()).unwrap();
-            prop_assert_eq!(edits, again);
-        }
-        let _ = codec::decode::<Manifest>(&garbage);
-    }
-
-    /// Edits in any order, with any numbers: each is applied or declined, and a declined one changes nothing.
-    #[test]
-    fn random_edits_keep_the_manifest_sound(seeds in proptest::collection::vec(any::<u64>(), 1..80)) {
-        let mut manifest =
-            Manifest::new(DirectoryId([1; 16]), Routing { id: 1, key: [2; 16] }, 2);
-        for seed in seeds {
-            let edit = edit(seed);
-            let before = manifest.clone();
-            if manifest.apply(&edit).is_err() {
-                prop_assert_eq!(&before, &manifest);
-            }
-            for (shard, earlier) in manifest.shards.iter().zip(&before.shards) {
-                prop_assert!(shard.epoch() >= earlier.epoch());
-                prop_assert!(shard.incarnation >= earlier.incarnation);
-                prop_assert!(shard.next_segment >= earlier.next_segment);
-                let table = shard.epochs.windows(2);
-                for pair in table {
-                    prop_assert_eq!(pair[0].end, Some(pair[1].first), "epochs are contiguous");
-                    prop_assert!(pair[0].epoch < pair[1].epoch);
-                }
-                for (segment, record) in &earlier.segments {
-                    if let Some(now) = shard.segments.get(segment) {
-                        prop_assert!(record.valid_to.is_none_or(|end| now.valid_to == Some(end)));
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// An edit of small numbers, so that many of them fit what is there.
-fn edit(seed: u64) -> Edit {
-    let small = |shift: u32, most: u64| (seed >> shift) % most;
-    let shard = ShardId(small(0, 3) as u32);
-    let (epoch, incarnation) = (Epoch(small(4, 3)), Incarnation(small(8, 4)));
-    let segment = SegmentSeq(small(12, 6));
-    let tail = Tail { segment: SegmentSeq(small(16, 6)), offset: 256, end: Lsn(1 + small(20, 4)), hash: [0; 32] };
-    match small(24, 6) {
-        0 => Edit::Register { shard, incarnation, segment, bytes: 4096 },
-        1 => {
-            let sealed = (small(28, 2) == 0).then_some(tail);
-            let new = Incarnation(small(32, 5));
-            let expects = (epoch, incarnation);
-            Edit::Begin { shard, expects, sealed, incarnation: new, segment }
-        }
-        2 => Edit::Move { shard, epoch, incarnation, from: tail, to: segment },
-        3 => Edit::Seal { shard, epoch, incarnation, tail },
-        4 => Edit::Close { shard, epoch, incarnation, tail },
-        _ => {
-            let position = mainstay::Position { epoch, lsn: tail.end };
-            Edit::Skip { shard, position }
         }
     }
 }

@@ -87,10 +87,10 @@ async fn a_file_of_a_newer_format_is_left_as_it_is() {
     for (name, version) in [("CURRENT", "mainstay-current-".len()), (manifest, "mainstay-manifest-".len())] {
         let dir = directory();
         let options = written(dir.path()).await;
-        overwrite(&dir.path().join(name), version, b"2");
+        overwrite(&dir.path().join(name), version, b"3");
         let before = content(dir.path());
         let error = open_error(options).await;
-        let newer = matches!(&error, OpenError::Manifest(ManifestError::NewerFormat { path, found: 2, .. })
+        let newer = matches!(&error, OpenError::Manifest(ManifestError::NewerFormat { path, found: 3, .. })
             if path.ends_with(name));
         assert!(newer, "{name}: {error}");
         assert_eq!(before, content(dir.path()), "{name}");
@@ -119,11 +119,11 @@ async fn a_newer_manifest_is_refused_before_anything_else_is_believed() {
     let sim = sim.after_kill();
     let path = "/data/manifest-0000000000000001.log";
     let text = sim.read(path).unwrap();
-    assert!(text.starts_with(b"mainstay-manifest-1:"));
-    sim.overwrite(path, 18, b"2").unwrap();
+    assert!(text.starts_with(b"mainstay-manifest-2:"));
+    sim.overwrite(path, 18, b"3").unwrap();
     let before = sim.files();
     let error = Runtime::open_on(sim.clone(), Counters, options).await.unwrap_err();
-    let expected = ManifestError::NewerFormat { path: path.into(), found: 2, supported: 1 };
+    let expected = ManifestError::NewerFormat { path: path.into(), found: 3, supported: 2 };
     assert_eq!(error.to_string(), expected.to_string());
     assert_eq!(before, sim.files());
 }

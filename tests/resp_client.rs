@@ -6,6 +6,8 @@
 
 #[path = "resp_client/abuse.rs"]
 mod abuse;
+#[path = "resp_client/cold.rs"]
+mod cold;
 #[path = "resp_client/info.rs"]
 mod info;
 #[path = "resp_client/limits.rs"]

@@ -15,6 +15,8 @@
 
 #[path = "resp_kill/book.rs"]
 mod book;
+#[path = "support/random.rs"]
+mod random;
 #[path = "support/resp.rs"]
 mod resp;
 #[path = "resp_kill/rewriting.rs"]
@@ -25,7 +27,8 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use book::{Book, Random};
+use book::Book;
+use random::Random;
 use resp::{Server, directory};
 
 const ROUNDS: u32 = 140;

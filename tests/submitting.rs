@@ -19,7 +19,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mainstay::sim::{Operation, SimDisk};
-use mainstay::{Lsn, NotExecuted, Options, Outcome, Position, Runtime, ShardId, SubmitError, SyncPolicy};
+use mainstay::{Lsn, Memory, NotExecuted, Options, Outcome, Position, Runtime, ShardId, SubmitError, SyncPolicy};
 use support::{Command, Counters, add, directory, small};
 
 const SHARD: ShardId = ShardId(0);
@@ -150,7 +150,7 @@ async fn durable_syncs_what_the_policy_did_not() {
 #[tokio::test]
 async fn memory_has_a_limit_and_what_shrinks_is_let_through() {
     let dir = directory();
-    let options = Options { memory_bytes: 20_000, ..one_shard(dir.path()) };
+    let options = Options { memory: Memory::Bytes(20_000), spill: false, ..one_shard(dir.path()) };
     let runtime = Runtime::open(Counters, options).await.unwrap();
     let mut taken = 0u8;
     let error = loop {
@@ -159,7 +159,11 @@ async fn memory_has_a_limit_and_what_shrinks_is_let_through() {
             Err(error) => break error,
         }
     };
-    assert_eq!(error, SubmitError::NotExecuted(NotExecuted::OutOfMemory));
+    let SubmitError::NotExecuted(NotExecuted::OutOfMemory { memory_bytes, growth_bytes, .. }) = error else {
+        panic!("{error}")
+    };
+    assert_eq!(runtime.stats().shards[0].memory_bytes, memory_bytes);
+    assert!((500..1_000).contains(&growth_bytes), "{growth_bytes}");
     assert!((10..40).contains(&taken), "{taken}");
     runtime.submit(Command::Put(vec![0], vec![])).await.unwrap();
     runtime.submit(Command::Put(vec![0], vec![0; 400])).await.unwrap();

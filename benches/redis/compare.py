@@ -10,38 +10,26 @@ the median of the ratios within the rounds. Any error, of a server or of redis-b
     benches/redis/compare.py --commands set,get --clients 50 --pipelines 16 --seconds 5
     benches/redis/compare.py --requests 1000 --fill 1000 --rounds 1  # only to see that it works
 
-Redis does not rewrite its log meanwhile (mainstay does not reclaim its own yet), and takes no snapshots. Needs
+Neither rewrites its log or takes snapshots meanwhile: both would by default, each at a moment of its own. Needs
 redis-server and redis-benchmark (Debian: redis-server, redis-tools) and Python's standard library.
 """
 
 import argparse
 import contextlib
 import csv
-import datetime
-import json
-import os
-import platform
-import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+from servers import TARGET, Failed, Server, built, described, run, written
+
 # What the two call the same thing.
 POLICIES = {"always": ("always", "always"), "everysec": ("everysec", "interval:1000")}
 SERVERS = ("redis", "mainstay")
 COLUMNS = {"rps": "rps", "p50": "p50_latency_ms", "p99": "p99_latency_ms", "max": "max_latency_ms"}
-READY_S, STOP_S = 30, 60
-
-
-class Failed(Exception):
-    """What ends the comparison."""
 
 
 def arguments():
@@ -72,80 +60,18 @@ def arguments():
     return parser.parse_args()
 
 
-def run(command, **options):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, **options)
-    if done.returncode != 0:
-        raise Failed(f"{command[0]} ended with {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done
+def quiet_server(name, policy, binary, parent, shards):
+    """One that makes neither snapshots nor a new log by itself."""
+    redis, mainstay = POLICIES[policy]
 
-
-def built():
-    done = run(["cargo", "build", "--release", "--example", "resp_server", "--message-format=json"], cwd=ROOT)
-    made = [json.loads(line).get("executable") for line in done.stdout.splitlines() if '"resp_server"' in line]
-    return Path([path for path in made if path][-1])
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Server:
-    """A running server; the end of the `with` block stops it and wants the exit code 0."""
-
-    def __init__(self, name, policy, binary, parent, shards):
-        self.name, self.port = name, free_port()
-        self.dir = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
-        redis, mainstay = POLICIES[policy]
+    def command(port, directory):
         if name == "redis":
-            command = ["redis-server", "--port", self.port, "--bind", "127.0.0.1", "--dir", self.dir, "--save", "",
-                       "--appendonly", "yes", "--appendfsync", redis, "--auto-aof-rewrite-percentage", 0]
-        else:
-            command = [binary, "--port", self.port, "--dir", self.dir, "--sync", mainstay, "--shards", shards]
-        self.command = [str(word) for word in command]
+            return ["redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", directory, "--save", "",
+                    "--appendonly", "yes", "--appendfsync", redis, "--auto-aof-rewrite-percentage", 0]
+        return [binary, "--port", port, "--dir", directory, "--sync", mainstay, "--shards", shards,
+                "--snapshot-bytes", 0]
 
-    def __enter__(self):
-        self.log = open(self.dir.with_suffix(".log"), "w+", encoding="utf-8", errors="replace")
-        self.process = subprocess.Popen(self.command, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
-        until = time.monotonic() + READY_S
-        try:
-            while not self.answers():
-                self.must_run()
-                if time.monotonic() > until:
-                    raise Failed(f"{self.name} is not ready after {READY_S} s: {self.last_words()}")
-                time.sleep(0.05)
-        except BaseException as error:
-            self.__exit__(type(error), None, None)
-            raise
-        return self
-
-    def answers(self):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as connection:
-            connection.sendall(b"PING\r\n")
-            return connection.recv(64).startswith(b"+PONG")
-        return False
-
-    def last_words(self):
-        self.log.seek(0)
-        return self.log.read()[-2000:]
-
-    def must_run(self):
-        if self.process.poll() is not None:
-            raise Failed(f"{self.name} ended with {self.process.returncode}: {self.last_words()}")
-
-    def __exit__(self, kind, _value, _trace):
-        self.process.terminate()
-        try:
-            code = self.process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            code = self.process.wait()
-        words = self.last_words()
-        self.log.close()
-        shutil.rmtree(self.dir)
-        if code != 0 and kind is None:
-            raise Failed(f"{self.name} was told to stop and ended with {code}: {words}")
+    return Server(name, command, parent)
 
 
 def measure(server, args, command, clients, pipeline, requests):
@@ -172,7 +98,7 @@ def length(servers, args, cell):
 
 def one_round(number, policy, args, binary, parent, results):
     with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(Server(name, policy, binary, parent, args.shards)) for name in SERVERS]
+        servers = [stack.enter_context(quiet_server(name, policy, binary, parent, args.shards)) for name in SERVERS]
         if args.fill:
             for server in servers:
                 measure(server, args, "set", 50, 64, args.fill)
@@ -212,35 +138,19 @@ def markdown(machine, cells):
     return "\n".join(lines) + "\n"
 
 
-def described(args):
-    if (file_system := run(["stat", "-f", "-c", "%T", args.data]).stdout.strip()) == "tmpfs":
-        raise Failed(f"{args.data} is in memory: choose a disk with --data")
-    commit = run(["git", "describe", "--always", "--dirty"], cwd=ROOT).stdout.strip()
-    each = f"{args.requests} requests" if args.requests else f"about {args.seconds} s"
-    return {
-        "made": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="minutes"),
-        "machine": f"{os.cpu_count()} processors, {platform.release()} {platform.machine()}, {file_system}",
-        "redis": run(["redis-server", "--version"]).stdout.strip(),
-        "mainstay": f"{commit}, {args.shards} shard(s)",
-        "load": f"-d {args.value_bytes} -r {args.keys}, {args.fill} SETs before, {each} a cell, {args.rounds} rounds",
-    }
-
-
 def main():
     args = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    args.data.mkdir(parents=True, exist_ok=True)
-    machine, binary, results = described(args), args.server or built(), {}
+    each = f"{args.requests} requests" if args.requests else f"about {args.seconds} s"
+    load = f"-d {args.value_bytes} -r {args.keys}, {args.fill} SETs before, {each} a cell, {args.rounds} rounds"
+    machine = {**described(args.data), "load": f"{load}, {args.shards} shard(s)"}
+    binary, results = args.server or built(), {}
     with tempfile.TemporaryDirectory(prefix="redis-bench-", dir=args.data) as parent:
         for number in range(args.rounds):
             for policy in args.policies:
                 one_round(number, policy, args, binary, Path(parent), results)
     cells = [summary(key, row) for key, row in results.items()]
-    print(text := markdown(machine, cells), end="")
-    if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        (args.out / "redis.md").write_text(text)
-        (args.out / "redis.json").write_text(json.dumps({"machine": machine, "cells": cells}, indent=1) + "\n")
+    written(args.out, "redis", markdown(machine, cells), {"machine": machine, "cells": cells})
 
 
 if __name__ == "__main__":

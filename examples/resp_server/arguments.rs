@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use mainstay::{Options, SyncPolicy};
+use mainstay::{Memory, Options, SyncPolicy};
 
 use crate::server::{RequestLimits, Settings};
 
@@ -34,9 +34,12 @@ pub struct Arguments {
     /// Size of a log file. A small one bounds the longest command, too [default: 16 MiB]
     #[arg(long, value_name = "N")]
     segment_bytes: Option<u64>,
-    /// Memory for keys and values, all shards together; 0: no limit
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    memory_bytes: u64,
+    /// Memory for all shards together: auto (80 % of what the process can have), unlimited or a number of bytes
+    #[arg(long, value_name = "LIMIT", default_value = "auto", value_parser = memory)]
+    memory: Memory,
+    /// Write values to files when they are more than the memory: yes or no, which refuses what does not fit
+    #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = yes_or_no, action = clap::ArgAction::Set)]
+    spill: bool,
     /// Take a snapshot of a shard when its log has grown by so much, and by the length of the last one; 0: never for
     /// this reason [default: 64 MiB]
     #[arg(long, value_name = "N")]
@@ -73,6 +76,22 @@ fn sync(text: &str) -> Result<SyncPolicy, String> {
     }
 }
 
+fn memory(text: &str) -> Result<Memory, String> {
+    match text {
+        "auto" => Ok(Memory::Auto),
+        "unlimited" => Ok(Memory::Unlimited),
+        _ => text.parse().map(Memory::Bytes).map_err(|_| "auto, unlimited or a number of bytes".to_owned()),
+    }
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("yes or no".to_owned()),
+    }
+}
+
 impl Arguments {
     /// Where to listen, unless that needs a permission that was not given.
     pub fn address(&self) -> Result<SocketAddr, String> {
@@ -90,7 +109,8 @@ impl Arguments {
         let mut options = Options {
             shards: self.shards,
             sync: self.sync,
-            memory_bytes: self.memory_bytes,
+            memory: self.memory,
+            spill: self.spill,
             // A server that was killed is gone with its lock; one that runs will not end soon.
             lock_wait: Duration::from_secs(1),
             ..Options::new(&self.dir)
@@ -109,7 +129,7 @@ impl Arguments {
         Settings {
             address,
             sync: self.sync,
-            memory_bytes: self.memory_bytes,
+            spill: self.spill,
             connections_max: self.max_connections,
             requests: RequestLimits { bytes: self.max_request_bytes, arguments: self.max_arguments },
             reply_bytes_max: self.max_reply_bytes,

@@ -47,6 +47,7 @@ impl From<OpenError> for Failure {
         let text = error.to_string();
         match error {
             OpenError::Options(_)
+            | OpenError::Memory { .. }
             | OpenError::ShardCount { .. }
             | OpenError::NotADirectory { .. }
             | OpenError::NetworkFileSystem { .. } => Self::Usage(text),

@@ -27,7 +27,7 @@ use arguments::Arguments;
 use exit::Failure;
 
 /// Commands are allocated by one thread and freed by another, in every size: what costs glibc's allocator most. Redis
-/// brings an allocator of its own, too.
+/// brings an allocator of its own, too. How it is built is in `.cargo/config.toml`.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -20,14 +20,14 @@ pub fn point(end: u64) -> Point {
 }
 
 pub fn record() -> SnapshotRecord {
-    SnapshotRecord { end: position(1, 1), bytes: 0, entries: 0, hash: [0; 32], digest: None }
+    SnapshotRecord { end: position(1, 1), bytes: 0, entries: 0, hash: [0; 32], digest: None, cold: Vec::new() }
 }
 
 /// Everybody is prepared; these effects ask all to hold.
 pub fn about_to_hold(kind: Kind) -> (Cuts, Vec<Effect>) {
     let limits = Limits { sync_ms: 1, hold_ms: 1, write_ms: 1 };
     let mut core = Cuts::new(limits, 2, CUT);
-    feed(&mut core, Event::Requested { kind, version: VersionId(1), time: Time(0) });
+    feed(&mut core, Event::Requested { kind, version: VersionId(1) });
     let effects = SHARDS.map(|shard| feed(&mut core, Event::Prepared { cut: CUT, shard, ok: true }));
     (core, effects.into_iter().flatten().collect())
 }
@@ -36,7 +36,7 @@ pub fn about_to_hold(kind: Kind) -> (Cuts, Vec<Effect>) {
 pub fn about_to_write() -> Cuts {
     let (mut core, _) = about_to_hold(Kind::Rewrite);
     for shard in SHARDS {
-        feed(&mut core, Event::Held { cut: CUT, shard, end: position(1, 1) });
+        feed(&mut core, Event::Held { cut: CUT, shard, end: position(1, 1), time: Time(0) });
         feed(&mut core, Event::Point { cut: CUT, shard, point: point(1) });
     }
     for shard in SHARDS {

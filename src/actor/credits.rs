@@ -3,7 +3,7 @@
 //! One semaphore counts bytes; a command is charged its encoded length, but at least the byte limit divided by the
 //! count limit, so that the number of commands is bounded too. A charge comes back when the command's batch has been
 //! written and answered (or refused), so whatever stalls behind the lane, what has piled up is bounded. Frames kept for
-//! a move are bounded by one segment.
+//! a move have a bound of their own.
 
 use crate::sync::Arc;
 use tokio::sync::Semaphore;
@@ -24,9 +24,12 @@ pub(crate) struct Held {
 }
 
 impl Credits {
-    pub(crate) fn new(commands: u32, bytes: u32) -> Self {
-        let least = (bytes / commands).max(1);
-        Self { semaphore: Semaphore::new(bytes as usize), least, all: bytes }
+    /// For so many commands and bytes, or for the part of both that there is memory for.
+    pub(crate) fn new(commands: u32, bytes: u32, part: u32) -> Self {
+        let all = part.min(bytes);
+        // A short command takes no less memory where there is room for fewer.
+        let least = (bytes / commands).clamp(1, all.max(1));
+        Self { semaphore: Semaphore::new(all as usize), least, all }
     }
 
     /// What a command of this length is charged.

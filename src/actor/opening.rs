@@ -8,12 +8,13 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::replay::{self, Replayed, ShardRecovery, Until};
+use super::cold_files::Pages;
+use super::replay::{Replayed, Replaying, ShardRecovery, SpillTo, Until};
 use super::slot::Entity;
-use crate::config::Options;
+use crate::config::{MemoryLimits, Options, TooLittle};
 use crate::error::OpenError;
 use crate::machine::StateMachine;
-use crate::model::{DirectoryId, Lsn, Manifest, Routing, ShardId};
+use crate::model::{ColdSeq, DirectoryId, Lsn, Manifest, Routing, ShardId};
 use crate::state::KeyHasher;
 use crate::storage::disk::{DirectoryLock, Disk};
 use crate::storage::error::{IoContext, LogError};
@@ -50,6 +51,8 @@ pub(crate) struct Opened<E> {
     pub(crate) lock: Arc<dyn DirectoryLock>,
     pub(crate) manifest: manifest_log::Opened,
     pub(crate) hasher: KeyHasher,
+    pub(crate) memory: MemoryLimits,
+    pub(crate) pages: Arc<Pages>,
     /// In order; none where the log was refused.
     pub(crate) shards: Vec<Option<Replayed<E>>>,
     pub(crate) report: RecoveryReport,
@@ -57,12 +60,15 @@ pub(crate) struct Opened<E> {
 
 /// Opens a directory.
 pub(crate) fn open<M: StateMachine>(
-    machine: &M,
+    machine: &Arc<M>,
     disk: &Arc<dyn Disk>,
     options: &Options,
 ) -> Result<Opened<Entity<M>>, OpenError> {
     let started = Instant::now();
     options.validate()?;
+    let limit = options.memory.limit();
+    // More shards need more: what is too little now is refused before anything is made.
+    divide(limit, options.shards.unwrap_or(SHARDS), options)?;
     let layout = Layout::new(&options.dir);
     make_directory(disk.as_ref(), &layout)?;
     if let Some(kind) = disk.refused_file_system(layout.root()).context("look at the file system of", layout.root())? {
@@ -71,10 +77,25 @@ pub(crate) fn open<M: StateMachine>(
     let lock = lock(disk.as_ref(), &layout, options.lock_wait)?;
     let manifest = open_manifest(disk, &layout, options)?;
     let shards = manifest.manifest.shards.len() as u32;
+    let memory = divide(limit, shards, options)?;
+    announce(&memory, shards);
     let hasher = KeyHasher::new(&manifest.manifest.routing, shards);
-    let whole = |_| Until::End(None);
-    let recovered =
-        replay::all(machine, disk.as_ref(), &layout, &manifest.manifest, options.poison, options.digest, whole);
+    let pages = Pages::new(memory.cache_bytes);
+    // Nobody else makes files yet.
+    let number = |shard| manifest.manifest.shard(shard).map_or(ColdSeq(1), |record| record.next_cold);
+    let spill = memory.spill_from(options).map(|from| SpillTo { from, batch: memory.spill_batch(), number: &number });
+    let replaying = Replaying {
+        machine,
+        disk: disk.as_ref(),
+        layout: &layout,
+        manifest: &manifest.manifest,
+        poison: options.poison,
+        digest: options.digest,
+        pages: &pages,
+        spill,
+        allowance: None,
+    };
+    let recovered = replaying.all(|_| Until::End(None));
     let mut opened = Vec::new();
     let mut reports = Vec::new();
     for (shard, recovered) in (0..shards).map(ShardId).zip(recovered) {
@@ -92,10 +113,40 @@ pub(crate) fn open<M: StateMachine>(
     }
     // Beside a shard that is refused nothing is removed: left-overs may be what it takes to repair it.
     if opened.iter().all(Option::is_some) {
-        sweep(disk.as_ref(), &layout, &manifest.manifest)?;
+        sweep(disk.as_ref(), &layout, &known(&manifest.manifest, &opened))?;
     }
     let report = RecoveryReport { shards: reports, duration: started.elapsed() };
-    Ok(Opened { layout, lock, manifest, hasher, shards: opened, report })
+    Ok(Opened { layout, lock, manifest, hasher, memory, pages, shards: opened, report })
+}
+
+fn divide(limit: Option<u64>, shards: u32, options: &Options) -> Result<MemoryLimits, OpenError> {
+    let too_little = |TooLittle { limit, needed }| OpenError::Memory { limit, needed };
+    MemoryLimits::new(limit, shards, options).map_err(too_little)
+}
+
+/// Says what the memory is for: bytes, of each shard but for the limit.
+fn announce(memory: &MemoryLimits, shards: u32) {
+    let bytes = |bytes: Option<u64>| bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+    tracing::info!(
+        limit = bytes(memory.limit),
+        shards,
+        state = bytes(memory.state_bytes),
+        lane = memory.lane_bytes,
+        log = memory.log_bytes,
+        snapshot_overlap = bytes(memory.overlap_bytes),
+        cache_of_all = memory.cache_bytes,
+        "memory limit, and the parts of each shard"
+    );
+}
+
+/// What the manifest will say when it has learned of the files that recovery has made.
+fn known<E>(manifest: &Manifest, opened: &[Option<Replayed<E>>]) -> Manifest {
+    let mut known = manifest.clone();
+    for edit in opened.iter().flatten().flat_map(|replayed| &replayed.findings) {
+        // What is declined now is declined then, and the directory does not open.
+        let _ = known.apply(edit);
+    }
+    known
 }
 
 fn sweep(disk: &dyn Disk, layout: &Layout, manifest: &Manifest) -> Result<(), OpenError> {

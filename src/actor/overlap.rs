@@ -1,30 +1,32 @@
-//! The memory that a running snapshot keeps alive: entries of its root that the working state has no more.
+//! Running snapshots of a shard, and the bound on what each of them keeps alive.
 //!
-//! Counted by the shard, which is where they are overwritten and removed, each of them once: only an entry that is
-//! still the root's own counts. A snapshot that keeps too much is given up; commands never are.
+//! The shard [notes](crate::state::Overlap) what its state loses. A snapshot that keeps too much is given up; commands
+//! never are.
+
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
-use super::slot::Entity;
-use super::snapshotter::worker::Cancel;
+use super::slot::{Entity, Slot};
+use super::snapshotter::Cancel;
 use crate::machine::StateMachine;
-use crate::state::{KeyHasher, Root, Txn};
+use crate::state::map::Entry;
+use crate::state::{Overlap, Root, Streamed, Txn};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::counters::Counter;
 
-/// One running snapshot.
-pub(crate) struct Overlap<M: StateMachine> {
-    root: Arc<Root<Entity<M>>>,
-    kept: Counter,
-    /// 0: as much as it takes.
-    limit: u64,
+/// One of them.
+struct Running<M: StateMachine> {
+    overlap: Overlap<Entity<M>>,
+    /// None: as much as it takes.
+    limit: Option<u64>,
     cancel: Arc<Cancel>,
+    since: Instant,
 }
 
 /// Those of a shard, and how many there are: none, nearly always, and every command asks.
 pub(crate) struct Overlaps<M: StateMachine> {
-    running: ArcSwap<Vec<Arc<Overlap<M>>>>,
+    running: ArcSwap<Vec<Arc<Running<M>>>>,
     count: AtomicU32,
 }
 
@@ -34,63 +36,93 @@ impl<M: StateMachine> Default for Overlaps<M> {
     }
 }
 
-/// Ends with its snapshot.
-pub(crate) struct Registered<'a, M: StateMachine> {
-    overlaps: &'a Overlaps<M>,
-    overlap: Arc<Overlap<M>>,
-}
-
 impl<M: StateMachine> Overlaps<M> {
-    /// Counts for a snapshot of this root from now on.
-    pub(crate) fn register(&self, root: &Arc<Root<Entity<M>>>, limit: u64, cancel: &Arc<Cancel>) -> Registered<'_, M> {
-        let (root, cancel) = (Arc::clone(root), Arc::clone(cancel));
-        let overlap = Arc::new(Overlap { root, kept: Counter::default(), limit, cancel });
-        self.running.rcu(|all| all.iter().chain([&overlap]).cloned().collect::<Vec<_>>());
-        self.count.fetch_add(1, Ordering::Release);
-        Registered { overlaps: self, overlap }
+    /// Notes what a transaction is about to take out of the working state.
+    pub(crate) fn note(&self, txn: &Txn<'_, Entity<M>>) {
+        if self.count.load(Ordering::Acquire) > 0 {
+            for running in self.running.load().iter() {
+                running.overlap.note(txn);
+                if running.limit.is_some_and(|limit| running.overlap.kept() > limit) {
+                    running.cancel.cancel_for_memory();
+                }
+            }
+        }
     }
 
-    /// Notes what a transaction is about to take out of the working state.
-    pub(crate) fn note(&self, txn: &Txn<'_, Entity<M>>, hasher: &KeyHasher) {
+    /// Notes what the working state has given up for its place in a cold file.
+    pub(crate) fn note_replaced(&self, was: &Arc<Entry<Entity<M>>>, by: &Arc<Entry<Entity<M>>>) {
         if self.count.load(Ordering::Acquire) > 0 {
-            self.running.load().iter().for_each(|overlap| overlap.note(txn, hasher));
+            self.running.load().iter().for_each(|running| running.overlap.note_replaced(was, by));
         }
     }
 
     /// What all of them keep alive, in bytes as accounted.
     pub(crate) fn bytes(&self) -> u64 {
-        self.running.load().iter().map(|overlap| overlap.kept.get()).sum()
+        self.running.load().iter().map(|running| running.overlap.kept()).sum()
+    }
+
+    /// Since when there is one.
+    pub(crate) fn since(&self) -> Option<Instant> {
+        self.running.load().iter().map(|running| running.since).min()
     }
 }
 
-impl<M: StateMachine> Drop for Registered<'_, M> {
+/// A root that a snapshot is to be made of. Nothing of it was streamed yet.
+pub(crate) struct KeptRoot<M: StateMachine> {
+    /// Dropped first: what is left of a root that nobody streams is the reaper's work.
+    left: LeftOfRoot<M>,
+    root: Arc<Root<Entity<M>>>,
+}
+
+/// What a snapshot has still to stream: it counts, and is alive, for as long as this is.
+pub(crate) struct LeftOfRoot<M: StateMachine> {
+    slot: Arc<Slot<M>>,
+    running: Arc<Running<M>>,
+}
+
+impl<M: StateMachine> KeptRoot<M> {
+    /// Counts for a snapshot of this root from now on, and cancels it past the limit.
+    pub(crate) fn new(slot: Arc<Slot<M>>, root: Arc<Root<Entity<M>>>, limit: Option<u64>, cancel: Arc<Cancel>) -> Self {
+        let overlap = Overlap::new(root.map());
+        let running = Arc::new(Running { overlap, limit, cancel, since: Instant::now() });
+        slot.overlaps.running.rcu(|all| all.iter().chain([&running]).cloned().collect::<Vec<_>>());
+        slot.overlaps.count.fetch_add(1, Ordering::Release);
+        Self { left: LeftOfRoot { slot, running }, root }
+    }
+
+    pub(crate) fn slot(&self) -> &Arc<Slot<M>> {
+        &self.left.slot
+    }
+
+    pub(crate) fn root(&self) -> &Root<Entity<M>> {
+        &self.root
+    }
+
+    pub(crate) fn cancel(&self) -> &Arc<Cancel> {
+        &self.left.running.cancel
+    }
+
+    /// Lets go of the root as a whole, for its parts to be streamed.
+    pub(crate) fn into_parts(self) -> LeftOfRoot<M> {
+        self.left
+    }
+}
+
+impl<M: StateMachine> LeftOfRoot<M> {
+    /// Part by part. What is dropped of it is freed here and now, as far as nobody else has it.
+    pub(crate) fn stream(&self) -> impl Iterator<Item = Streamed<'_, Entity<M>>> {
+        self.running.overlap.stream()
+    }
+}
+
+impl<M: StateMachine> Drop for LeftOfRoot<M> {
     fn drop(&mut self) {
-        let others = |all: &Arc<Vec<Arc<Overlap<M>>>>| -> Vec<_> {
-            all.iter().filter(|other| !Arc::ptr_eq(other, &self.overlap)).cloned().collect()
+        let others = |all: &Arc<Vec<Arc<Running<M>>>>| -> Vec<_> {
+            all.iter().filter(|other| !Arc::ptr_eq(other, &self.running)).cloned().collect()
         };
-        self.overlaps.count.fetch_sub(1, Ordering::Release);
-        self.overlaps.running.rcu(others);
-    }
-}
-
-impl<M: StateMachine> Overlap<M> {
-    fn note(&self, txn: &Txn<'_, Entity<M>>, hasher: &KeyHasher) {
-        let map = self.root.map();
-        let mut kept = self.kept.get();
-        for change in txn.changes() {
-            let own = map.entry(hasher.hash(change.key), change.key);
-            if let (Some(old), Some(own)) = (change.old, own)
-                && std::ptr::eq(old, own.value())
-            {
-                kept += own.bytes() as u64;
-            }
-        }
-        if txn.clears() {
-            kept = map.bytes() as u64;
-        }
-        self.kept.set(kept);
-        if self.limit > 0 && kept > self.limit {
-            self.cancel.cancel_for_memory();
-        }
+        self.slot.overlaps.count.fetch_sub(1, Ordering::Release);
+        self.slot.overlaps.running.rcu(others);
+        // Not by the shard, should that just be looking.
+        self.stream().for_each(drop);
     }
 }

@@ -1,29 +1,40 @@
 //! From a shard's files to its state: the newest snapshot that verifies, and the commands behind it applied again.
 
 mod all;
+mod allowance;
+mod applier;
 mod load;
+mod spilling;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use super::cold_files::{Open, Pages};
 use crate::config::Poison;
-use crate::machine::{At, StateMachine};
-use crate::model::{Batch, Edit, Epoch, Lsn, Manifest, Point, Position, SegmentSeq, ShardId, Tail, Time};
+use crate::machine::StateMachine;
+use crate::model::{Batch, ColdSeq, Edit, Epoch, Lsn, Manifest, Point, Position, SegmentSeq, ShardId, Tail, Time};
 use crate::state::map::Map;
-use crate::state::{KeyHasher, Scratch, StateDigest, Txn};
-use crate::storage::codec;
+use crate::state::{ColdUse, KeyHasher, ReadCold, Scratch, StateDigest};
 use crate::storage::disk::Disk;
 use crate::storage::error::{LogError, SnapshotError};
 use crate::storage::layout::Layout;
 use crate::storage::recovery::{self, Recovered, Wanted};
 use crate::sync::Arc;
-pub(crate) use all::all;
+pub(crate) use allowance::{Allowance, Each};
+use applier::Applier;
 use load::Loaded;
+use spilling::Spilling;
 
 /// A shard's state, read from its files.
 pub(crate) struct Replayed<E> {
     pub(crate) map: Map<E>,
+    /// Reads what of it is not in memory.
+    pub(crate) cold: Option<Arc<dyn ReadCold<E>>>,
+    pub(crate) cold_files: Open,
+    /// What of which of them it refers to.
+    pub(crate) uses: ColdUse,
+    /// Every cold file that it refers to is there.
+    pub(crate) is_complete: bool,
     /// Of the map, if it was followed.
     pub(crate) digest: Option<StateDigest>,
     pub(crate) end: Lsn,
@@ -70,16 +81,53 @@ pub struct ShardRecovery {
 }
 
 /// What to replay, and how.
-pub(crate) struct Replay<'a, M> {
-    pub(crate) machine: &'a M,
+pub(crate) struct Replaying<'a, M> {
+    pub(crate) machine: &'a Arc<M>,
     pub(crate) disk: &'a dyn Disk,
     pub(crate) layout: &'a Layout,
     pub(crate) manifest: &'a Manifest,
     pub(crate) poison: Poison,
-    pub(crate) shard: ShardId,
-    pub(crate) until: Until,
     /// Follow the state with a digest, and compare that with what was recorded.
     pub(crate) digest: bool,
+    /// What is read from cold files.
+    pub(crate) pages: &'a Arc<Pages>,
+    /// None: nothing is spilled, or whoever reads it may not write.
+    pub(crate) spill: Option<SpillTo<'a>>,
+    /// None: it takes what it takes.
+    pub(crate) allowance: Option<&'a dyn Allowance>,
+}
+
+/// How values of a state that is read go to cold files, where there is too much of them.
+#[derive(Clone, Copy)]
+pub(crate) struct SpillTo<'a> {
+    /// From so many bytes of a shard's state on.
+    pub(crate) from: u64,
+    /// So many bytes at a time, about, at least.
+    pub(crate) batch: u64,
+    /// Gives a file its number.
+    pub(crate) number: &'a (dyn Fn(ShardId) -> ColdSeq + Sync),
+}
+
+impl<M> Clone for Replaying<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for Replaying<'_, M> {}
+
+/// Of one shard.
+struct Replay<'a, M> {
+    what: Replaying<'a, M>,
+    shard: ShardId,
+    until: Until,
+}
+
+impl<M: StateMachine> Replaying<'_, M> {
+    /// A shard's state at a place of its log.
+    pub(crate) fn shard(self, shard: ShardId, until: Until) -> Result<Replayed<M::Entity>, LogError> {
+        Replay { what: self, shard, until }.run()
+    }
 }
 
 /// How far to replay.
@@ -91,43 +139,25 @@ pub(crate) enum Until {
     Point(Point),
 }
 
-struct Applier<'a, M: StateMachine> {
-    machine: &'a M,
-    hasher: KeyHasher,
-    shard: ShardId,
-    policy: Poison,
-    known_poison: &'a BTreeSet<Position>,
-    /// What is below is in the map already.
-    from: Lsn,
-    map: Map<M::Entity>,
-    digest: Option<StateDigest>,
-    /// What was recorded about places further on.
-    recorded: BTreeMap<Lsn, [u8; 32]>,
-    scratch: Scratch<M::Entity>,
-    time: Time,
-    skipped: Vec<Position>,
-    skipped_count: u64,
-    progress: Instant,
-}
-
 impl<M: StateMachine> Replay<'_, M> {
     /// Loads a snapshot, if there is one, reads the log behind it and applies that.
-    pub(crate) fn run(&self) -> Result<Replayed<M::Entity>, LogError> {
+    fn run(&self) -> Result<Replayed<M::Entity>, LogError> {
         let started = Instant::now();
         let none = BTreeSet::new();
-        let record = self.manifest.shard(self.shard);
-        let Loaded { map, digest, end, time, entries, damaged } = self.load()?;
+        let record = self.what.manifest.shard(self.shard);
+        let Loaded { map, spilling, is_complete, digest, end, time, entries, damaged } = self.load()?;
         let from = end.map_or(Lsn::FIRST, |end| end.lsn);
         let mut applier = Applier {
-            machine: self.machine,
-            hasher: KeyHasher::new(&self.manifest.routing, self.manifest.shards.len() as u32),
+            machine: &**self.what.machine,
+            hasher: KeyHasher::new(&self.what.manifest.routing, self.what.manifest.shards.len() as u32),
             shard: self.shard,
-            policy: self.poison,
+            policy: self.what.poison,
             known_poison: record.map_or(&none, |record| &record.poison),
             from,
             map,
+            spilling,
             digest,
-            recorded: if self.digest { self.recorded() } else { BTreeMap::new() },
+            recorded: if self.what.digest { self.recorded() } else { BTreeMap::new() },
             scratch: Scratch::default(),
             time,
             skipped: Vec::new(),
@@ -161,15 +191,20 @@ impl<M: StateMachine> Replay<'_, M> {
         let shard = self.shard;
         let skips = applier.skipped.iter().map(|position| Edit::Skip { shard, position: *position });
         let discards = damaged.iter().map(|(snapshot, _)| Edit::Discard { shard, snapshot: *snapshot });
-        let findings = skips.chain(discards).collect();
+        let Spilling { files, uses, made, .. } = applier.spilling;
+        let findings = skips.chain(discards).chain(made).collect();
         Ok(Replayed {
             map: applier.map,
+            cold_files: files.files().clone(),
+            uses,
+            cold: Some(files as Arc<dyn ReadCold<M::Entity>>),
+            is_complete,
             digest: applier.digest,
             end: report.next,
             time: applier.time,
             tail: recovered.tail,
             begins: recovered.begins,
-            timeline: self.manifest.timeline,
+            timeline: self.what.manifest.timeline,
             findings,
             report,
         })
@@ -179,7 +214,8 @@ impl<M: StateMachine> Replay<'_, M> {
 impl<M: StateMachine> Replay<'_, M> {
     /// Digests that versions have recorded of states of this schema.
     fn recorded(&self) -> BTreeMap<Lsn, [u8; 32]> {
-        let points = self.manifest.versions.values().filter_map(|version| version.points.get(self.shard.0 as usize));
+        let points =
+            self.what.manifest.versions.values().filter_map(|version| version.points.get(self.shard.0 as usize));
         let digests = points.filter_map(|point| Some((point.end.lsn, point.digest?)));
         digests.filter(|(_, digest)| digest.schema == M::SCHEMA).map(|(lsn, digest)| (lsn, digest.hash)).collect()
     }
@@ -190,7 +226,7 @@ impl<M: StateMachine> Replay<'_, M> {
         from: Lsn,
         visit: &mut dyn FnMut(Epoch, Batch) -> Result<(), LogError>,
     ) -> Result<Recovered, LogError> {
-        let Self { disk, layout, manifest, shard, .. } = *self;
+        let Self { what: Replaying { disk, layout, manifest, .. }, shard, .. } = *self;
         match self.until {
             Until::End(known_end) => {
                 recovery::recover(disk, layout, manifest, shard, Wanted { from, known_end }, visit)
@@ -201,67 +237,6 @@ impl<M: StateMachine> Replay<'_, M> {
             // Nothing was ever written there.
             Until::Point(Point { tail: None, .. }) => Ok(Recovered::default()),
         }
-    }
-}
-
-impl<M: StateMachine> Applier<'_, M> {
-    fn batch(&mut self, epoch: Epoch, batch: &Batch) -> Result<(), LogError> {
-        self.time = self.time.max(batch.time);
-        for (at, bytes) in batch.commands().enumerate() {
-            let position = Position { epoch, lsn: batch.first.plus(at as u64) };
-            if position.lsn < self.from {
-                continue;
-            }
-            if self.known_poison.contains(&position) {
-                self.skipped_count += 1;
-                continue;
-            }
-            let Err(reason) = self.command(position, batch, bytes) else {
-                self.compare(position.lsn.plus(1))?;
-                continue;
-            };
-            if self.policy == Poison::Refuse {
-                return Err(LogError::Poison { position, reason });
-            }
-            tracing::error!(shard = self.shard.0, %position, reason, "a command is left out");
-            self.skipped.push(position);
-            self.skipped_count += 1;
-        }
-        if self.progress.elapsed() >= Duration::from_secs(1) {
-            self.progress = Instant::now();
-            tracing::info!(shard = self.shard.0, next = batch.end().0, "replaying");
-        }
-        Ok(())
-    }
-
-    fn command(&mut self, position: Position, batch: &Batch, bytes: &[u8]) -> Result<(), String> {
-        let at = At { shard: self.shard, position, time: batch.time, schema: batch.schema };
-        let machine = self.machine;
-        let measure = |entity: &M::Entity| entity_bytes(machine, entity);
-        let mut txn = Txn::new(&mut self.map, &self.hasher, &mut self.scratch, &measure);
-        // The application's code, all of it: what panics in there is a command that cannot be replayed.
-        let applied = catch_unwind(AssertUnwindSafe(|| {
-            let command = if batch.schema == M::SCHEMA {
-                codec::decode(bytes)
-            } else {
-                machine.upcast_command(batch.schema, bytes)
-            };
-            let command = command.map_err(|error| error.to_string())?;
-            machine.apply(at, &mut txn, command).map(drop).map_err(|abort| abort.never())
-        }));
-        applied.unwrap_or_else(|_| Err("a panic".to_owned()))?;
-        if let Some(digest) = &mut self.digest {
-            let followed = catch_unwind(AssertUnwindSafe(|| digest.follow(&txn, codec::encode)));
-            followed.map_err(|_| "a panic".to_owned())?.map_err(|error| error.to_string())?;
-        }
-        txn.land();
-        Ok(())
-    }
-
-    /// Holds the state in front of `next` against what a version has recorded there.
-    fn compare(&mut self, next: Lsn) -> Result<(), LogError> {
-        let (Some(digest), Some(recorded)) = (&self.digest, self.recorded.remove(&next)) else { return Ok(()) };
-        if digest.hash() == recorded { Ok(()) } else { Err(LogError::Digest { shard: self.shard, lsn: next }) }
     }
 }
 

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::panic::catch_unwind;
 use std::time::Duration;
 
+pub(crate) use message::News;
 pub use message::{Internal, RootMessage};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use starting::Starting;
@@ -128,7 +129,7 @@ impl<M: StateMachine> Actor for Root<M> {
         let (machine, options) = (Arc::new(machine), Arc::new(options));
         let opened = {
             let (machine, options, disk) = (Arc::clone(&machine), Arc::clone(&options), Arc::clone(&disk));
-            tokio::task::spawn_blocking(move || opening::open(&*machine, &disk, &options))
+            tokio::task::spawn_blocking(move || opening::open(&machine, &disk, &options))
         };
         let opened = opened.await??;
         Starting { myself, name, machine, options, disk }.start(opened).await
@@ -198,7 +199,8 @@ impl<M: StateMachine> Actor for Root<M> {
                 state.waiting.push(reply);
                 state.feed(&myself, Event::Requested);
             }
-            RootMessage::Internal(Internal(event)) => state.feed(&myself, event),
+            RootMessage::Internal(Internal(News::Shutdown(event))) => state.feed(&myself, event),
+            RootMessage::Internal(Internal(News::NoCoordinator)) => state.restart_coordinator(&myself).await,
         }
         Ok(())
     }
@@ -233,7 +235,8 @@ impl<M: StateMachine> Actor for Root<M> {
             return Ok(());
         }
         if who == state.coordinator.get_id() {
-            return state.restart_coordinator(&myself).await;
+            state.restart_coordinator(&myself).await;
+            return Ok(());
         }
         let shard = state
             .supervisors
@@ -248,6 +251,9 @@ impl<M: StateMachine> Actor for Root<M> {
         Ok(())
     }
 }
+
+/// When no rewrite coordinator could be started, it is tried again after this.
+const COORDINATOR_PAUSE: Duration = Duration::from_secs(1);
 
 /// Answers from a task of its own, so that the root goes on.
 fn answer<T: Send + 'static>(reply: RpcReplyPort<T>, work: impl Future<Output = T> + Send + 'static) {
@@ -266,7 +272,7 @@ impl<M: StateMachine> RootState<M> {
     fn carry_out(&mut self, myself: &ActorRef<RootMessage<M>>, effect: Effect) {
         match effect {
             Effect::Arm => {
-                let deadline = || RootMessage::Internal(Internal(Event::Deadline));
+                let deadline = || RootMessage::Internal(Internal(News::Shutdown(Event::Deadline)));
                 myself.send_after(self.deadline, deadline);
             }
             Effect::CloseGates => {
@@ -287,15 +293,21 @@ impl<M: StateMachine> RootState<M> {
     }
 
     /// Nothing is lost with it but what it was about: shards release themselves, files of nobody's are removed later.
-    async fn restart_coordinator(&mut self, myself: &ActorRef<RootMessage<M>>) -> Result<(), ActorProcessingErr> {
+    /// If there is no room for another one now, there is later; until then no version is made.
+    async fn restart_coordinator(&mut self, myself: &ActorRef<RootMessage<M>>) {
         if self.core.is_requested() {
-            return Ok(());
+            return;
         }
         tracing::error!("the rewrite coordinator has ended");
         self.life = self.life.next();
         let slots = self.shared.slots.clone();
-        self.coordinator = starting::start_coordinator(&self.commons, slots, myself, self.life).await?;
-        Ok(())
+        match starting::start_coordinator(&self.commons, slots, myself, self.life).await {
+            Ok(coordinator) => self.coordinator = coordinator,
+            Err(error) => {
+                tracing::error!(%error, "no rewrite coordinator");
+                myself.send_after(COORDINATOR_PAUSE, || RootMessage::Internal(Internal(News::NoCoordinator)));
+            }
+        }
     }
 
     /// However the root ends, nobody waits for an answer that will never come.

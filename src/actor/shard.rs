@@ -6,34 +6,40 @@
 
 mod applying;
 mod batch;
+mod draining;
 mod holding;
+mod publishing;
+mod returning;
+mod spilling;
+mod thawing;
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
-use batch::NewBatch;
+pub(crate) use draining::frame_payload;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use spilling::Handing;
+use thawing::Lacking;
 
 use super::clock::Clock;
-use super::slot::{Entity, HandedBatch, Life, Slot, ToWriter, answer_unconfirmed};
+use super::cold_files::ColdFiles;
+use super::returns::Returns;
+use super::slot::{Entity, Life, Slot, ToWriter, answer_unconfirmed};
 use crate::config::{Options, millis};
-use crate::error::{NotExecuted, SubmitError};
 use crate::machine::StateMachine;
-use crate::model::{Batch, Lsn, Position, Time};
+use crate::model::{ColdSeq, Lsn, Time};
 use crate::protocol::commit::Limits;
+use crate::protocol::headroom::Headroom;
 use crate::protocol::hold::{self, CutId, Holder};
+use crate::protocol::spill::Job;
 use crate::state::map::Map;
-use crate::state::{Bury, KeyHasher, Root, Scratch, StateDigest};
-use crate::storage::frame;
+use crate::state::{Bury, ColdUse, KeyHasher, ReadCold, Scratch, StateDigest};
 use crate::sync::Arc;
 
 /// So many commands make a batch, at most: the log writes and syncs the first ones while the rest are applied.
 const BATCH_COMMANDS: usize = 64;
 /// So many batches are made in one turn, at most.
 const TURN_BATCHES: usize = 8;
-/// A published root that nobody has asked to replace is refreshed after so long: it keeps alive what was changed since.
-/// Every refresh makes the next update of each entry copy it, so a second here costs a busy shard a quarter of its
-/// writes.
-const REFRESH_MS: u64 = 30_000;
 
 /// What the shard is told.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +54,16 @@ pub(crate) enum ShardMessage {
     Release(CutId),
     /// The lane was held for as long as it may be.
     HoldOver,
+    /// Give the spiller a root for this job.
+    Share(Job),
+    /// Values were copied to a cold file, which the manifest has.
+    HandOver,
+    /// Replace some more of them.
+    GoOnHanding,
+    /// Take back to memory what readers ask for again and again.
+    Return,
+    /// Tell the spiller what of which files is referred to.
+    TellUses,
     /// Take what waits in the lane, then tell the writer to finish.
     Finish,
 }
@@ -59,7 +75,12 @@ pub(crate) struct ShardArguments<M: StateMachine> {
     pub(crate) machine: Arc<M>,
     pub(crate) options: Arc<Options>,
     pub(crate) hasher: KeyHasher,
+    pub(crate) headroom: Headroom,
     pub(crate) map: Map<Entity<M>>,
+    /// Reads what of it is not in memory.
+    pub(crate) cold_files: ColdFiles<M>,
+    /// What of which files it refers to.
+    pub(crate) uses: ColdUse,
     /// Of the map, if it is to be followed.
     pub(crate) digest: Option<StateDigest>,
     pub(crate) time: Time,
@@ -75,14 +96,27 @@ pub(crate) struct ShardState<M: StateMachine> {
     reaper: Arc<dyn Bury<Entity<M>>>,
     clock: Clock,
     limits: Limits,
+    submit_deadline_ms: u64,
     sync_deadline_ms: u64,
-    memory_share: u64,
+    headroom: Headroom,
 
     map: Map<Entity<M>>,
     /// Of the map, if it is followed.
     digest: Option<StateDigest>,
     scratch: Scratch<Entity<M>>,
     hashes: Vec<u64>,
+    /// Reads what is not in memory.
+    cold: Option<Arc<dyn ReadCold<Entity<M>>>>,
+    /// The same, with the files.
+    cold_files: Arc<ColdFiles<M>>,
+    /// How many values of each file the map refers to, and of which files that has changed.
+    uses: ColdUse,
+    touched: BTreeSet<ColdSeq>,
+    /// What readers ask for again and again.
+    returns: Arc<Returns<Entity<M>>>,
+    handing: Option<Handing<M>>,
+    /// The next to run, once what it lacks was read.
+    lacking: Option<Lacking<M>>,
     next: Lsn,
     time: Time,
     /// Cumulative bytes handed over, to be held against the writer's grant.
@@ -115,12 +149,17 @@ impl<M: StateMachine> Actor for Shard<M> {
         myself: ActorRef<ShardMessage>,
         arguments: ShardArguments<M>,
     ) -> Result<ShardState<M>, ActorProcessingErr> {
-        let ShardArguments { slot, life, machine, options, hasher, map, digest, time, reaper, clock } = arguments;
-        let memory_share = options.memory_bytes.div_ceil(u64::from(hasher.shards()));
+        let ShardArguments { slot, life, machine, options, hasher, headroom, map, cold_files, digest, uses, .. } =
+            arguments;
+        let (time, reaper, clock) = (arguments.time, arguments.reaper, arguments.clock);
+        let shard = myself.clone();
+        let returns = Returns::new(move || _ = shard.cast(ShardMessage::Return));
+        let cold_files = Arc::new(cold_files.returning(Arc::clone(&returns)));
         let state = ShardState {
             limits: options.limits(),
+            submit_deadline_ms: millis(options.submit_deadline),
             sync_deadline_ms: millis(options.sync_deadline),
-            memory_share,
+            headroom,
             next: life.first,
             slot,
             life,
@@ -132,6 +171,13 @@ impl<M: StateMachine> Actor for Shard<M> {
             digest,
             scratch: Scratch::default(),
             hashes: Vec::new(),
+            cold: Some(Arc::clone(&cold_files) as Arc<dyn ReadCold<Entity<M>>>),
+            cold_files,
+            uses,
+            touched: BTreeSet::new(),
+            returns,
+            handing: None,
+            lacking: None,
             time,
             handed: 0,
             refreshed_ms: 0,
@@ -166,27 +212,40 @@ impl<M: StateMachine> Actor for Shard<M> {
             ShardMessage::Expire => state.expire(&myself),
             ShardMessage::Hold(cut) => {
                 let now_ms = state.clock.now_ms();
-                state.hold(&myself, hold::Event::Hold { cut, now_ms });
+                let is_clear = !state.life.boundary.is_rung();
+                state.hold(&myself, hold::Event::Hold { cut, now_ms, is_clear });
             }
             ShardMessage::Release(cut) => state.hold(&myself, hold::Event::Release { cut }),
             ShardMessage::HoldOver => {
                 let now_ms = state.clock.now_ms();
                 state.hold(&myself, hold::Event::Time { now_ms });
             }
+            ShardMessage::Share(job) => state.share(job),
+            ShardMessage::HandOver => state.begin_hand_over(&myself),
+            ShardMessage::GoOnHanding => state.go_on_handing(&myself),
+            ShardMessage::Return => state.take_returns(),
+            ShardMessage::TellUses => state.tell_uses(),
             ShardMessage::Finish => {
                 // Nobody waits for a cut at the end.
                 state.hold(&myself, hold::Event::Time { now_ms: u64::MAX });
                 state.finishing = true;
             }
         }
-        let started = Instant::now();
-        let turn = state.turn(&myself);
+        let mut started = Instant::now();
+        let mut turn = state.turn(&myself);
+        while let Ok(Turn::Lacks) = turn {
+            state.thaw().await;
+            started = Instant::now();
+            turn = state.turn(&myself);
+        }
+        state.return_thawed();
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let longest = &state.slot.counters.longest_turn_us;
         if micros > longest.get() {
             longest.set(micros);
         }
-        Ok(turn?)
+        turn?;
+        Ok(())
     }
 }
 
@@ -199,6 +258,10 @@ enum Turn {
     More,
     /// There is more, and no room in the log beyond this grant.
     NoRoom { granted: u64 },
+    /// A command lacks an entity that is not in memory.
+    Lacks,
+    /// A command needs memory, which a spill will free.
+    NoMemory,
 }
 
 /// The incarnation was revoked while a batch was made.
@@ -207,10 +270,10 @@ enum Turn {
 struct Revoked;
 
 impl<M: StateMachine> ShardState<M> {
-    fn turn(&mut self, myself: &ActorRef<ShardMessage>) -> Result<(), Revoked> {
+    fn turn(&mut self, myself: &ActorRef<ShardMessage>) -> Result<Turn, Revoked> {
         if self.holder.is_holding() {
             // What waits is looked at when the hold is over.
-            return Ok(());
+            return Ok(Turn::Drained);
         }
         let mut turn = Turn::More;
         for _ in 0..TURN_BATCHES {
@@ -232,115 +295,10 @@ impl<M: StateMachine> ShardState<M> {
                 self.slot.refuse_waiting();
                 let _ = self.life.log.push(ToWriter::Finish);
             }
-            Turn::Drained => {}
+            // Who hands over, or knows that nothing will be freed, has the shard look again.
+            Turn::Drained | Turn::Lacks | Turn::NoMemory => {}
         }
-        Ok(())
-    }
-
-    /// Takes commands until the lane is empty, a batch is full or the log has no room, and hands over what it took.
-    fn drain(&mut self, myself: &ActorRef<ShardMessage>) -> Result<Turn, Revoked> {
-        if self.life.tenure.is_revoked() {
-            // What waits in the lane is for the next life.
-            return Err(Revoked);
-        }
-        self.warm_up();
-        let expected = self.hashes.len();
-        let mut batch = NewBatch::new(Clock::wall().max(self.time), self.next, expected, &self.slot.credits);
-        let turn = loop {
-            if batch.taken == BATCH_COMMANDS {
-                break Turn::More;
-            }
-            // Looked at once: a grant that came after this look has to wake the shard.
-            let granted = self.life.room.granted();
-            let (has_room, is_full) = (self.has_room(granted), self.life.room.is_full());
-            let mut waits = false;
-            let next = self.slot.lane.pop_if(|submission| {
-                waits = true;
-                if has_room { batch.fits(submission, &self.limits) } else { is_full }
-            });
-            match next {
-                Some(submission) if has_room => self.take_up(submission, &mut batch),
-                Some(submission) => submission.refuse(&self.slot.credits, NotExecuted::StorageFull),
-                None if !waits => break Turn::Drained,
-                None if has_room => break Turn::More,
-                None => break Turn::NoRoom { granted },
-            }
-        };
-        self.hand_over(batch, myself)?;
         Ok(turn)
-    }
-
-    /// Has what the next commands will look for come into the cache, all at a time: one after the other they would
-    /// wait for memory most of the time.
-    fn warm_up(&mut self) {
-        self.hashes.clear();
-        let hashes = &mut self.hashes;
-        self.slot.lane.look_ahead(BATCH_COMMANDS, |submission| hashes.push(submission.hash));
-        if hashes.len() > 1 {
-            self.map.warm_up(hashes);
-        }
-    }
-
-    /// Could the largest batch still be handed over?
-    fn has_room(&self, granted: u64) -> bool {
-        granted.saturating_sub(self.handed) >= self.limits.batch_bytes_max
-    }
-
-    /// Parks the callers and gives the batch to the writer, with the root if somebody wants to read.
-    fn hand_over(&mut self, batch: NewBatch<M>, myself: &ActorRef<ShardMessage>) -> Result<(), Revoked> {
-        let root = self.root_to_publish(&batch);
-        if batch.lengths.is_empty() && root.is_none() {
-            return Ok(());
-        }
-        let NewBatch { time, first, lengths, bytes, callers, held, .. } = batch;
-        let batch = Batch { time, schema: M::SCHEMA, first, lengths, bytes: bytes.into() };
-        if !batch.is_empty() {
-            self.time = time;
-            self.handed += self.limits.batch_bytes(frame_payload(&batch));
-            self.count();
-            let expires_ms = self.clock.now_ms() + self.sync_deadline_ms;
-            if let Err(callers) = self.life.tenure.park(self.next, expires_ms, callers) {
-                // No writer will ever see them.
-                for caller in callers {
-                    caller.port.answer(Err(SubmitError::NotExecuted(NotExecuted::Fenced)));
-                }
-                return Err(Revoked);
-            }
-            self.arm_expiry(myself, expires_ms);
-        }
-        let _ = self.life.log.push(ToWriter::Batch(HandedBatch { batch, root, held }));
-        Ok(())
-    }
-
-    fn count(&self) {
-        self.slot.counters.entries.set(self.map.len() as u64);
-        self.slot.counters.memory_bytes.set(self.map.bytes() as u64);
-    }
-
-    /// The ask is taken before the root is cloned, so the root serves everybody who asked before.
-    fn root_to_publish(&mut self, batch: &NewBatch<M>) -> Option<Arc<Root<Entity<M>>>> {
-        let asked = self.slot.published.take_ask();
-        self.changed |= !batch.lengths.is_empty();
-        if !self.changed {
-            // What is published, or on its way there, is all there is.
-            return None;
-        }
-        let now_ms = self.clock.now_ms();
-        let refresh = now_ms >= self.refreshed_ms + REFRESH_MS;
-        // Who reads after the end sees everything.
-        if !asked && !refresh && !self.finishing {
-            return None;
-        }
-        (self.refreshed_ms, self.changed) = (now_ms, false);
-        let end = Position { epoch: self.life.epoch, lsn: self.next };
-        let time = if batch.lengths.is_empty() { self.time } else { batch.time };
-        Some(Arc::new(self.root(end, time)))
-    }
-
-    /// The state as it is.
-    fn root(&self, end: Position, time: Time) -> Root<Entity<M>> {
-        let root = Root::new(self.map.clone(), end, time, Arc::clone(&self.reaper));
-        root.of_timeline(self.life.timeline).with_digest(self.digest.as_ref().map(StateDigest::hash))
     }
 
     fn arm_expiry(&mut self, myself: &ActorRef<ShardMessage>, at_ms: u64) {
@@ -350,21 +308,16 @@ impl<M: StateMachine> ShardState<M> {
         }
     }
 
-    /// Callers whose writer sits in the kernel for too long learn that the outcome is open.
+    /// Callers whose writer sits in the kernel for too long learn that the outcome is open, and who has lacked
+    /// something for too long that it was not executed.
     fn expire(&mut self, myself: &ActorRef<ShardMessage>) {
         self.expiry_armed = false;
-        let expired = self.life.tenure.expire(self.clock.now_ms());
+        let now_ms = self.clock.now_ms();
+        let expired = self.life.tenure.expire(now_ms);
         answer_unconfirmed(self.slot.shard, expired.ports);
+        self.expire_lacking(now_ms);
         if let Some(next_ms) = expired.next_ms {
             self.arm_expiry(myself, next_ms);
         }
     }
-}
-
-/// What a batch adds to a frame; nothing if it has no commands.
-pub(crate) fn frame_payload(batch: &Batch) -> u64 {
-    if batch.is_empty() {
-        return 0;
-    }
-    frame::batch_bytes(batch.lengths.len(), batch.bytes.len()) as u64
 }

@@ -11,17 +11,19 @@ use std::collections::BTreeMap;
 use pair::Pair;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use recovering::Recovered;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::clock::Clock;
+use super::cold_files::Pages;
 use super::keeper::Keeper;
 use super::replay::Replayed;
 use super::rewrite_coordinator::CoordinatorMessage;
-use super::root::{Internal, RootMessage};
+use super::root::{Internal, News, RootMessage};
 use super::shard::ShardMessage;
 use super::slot::{Entity, Life, Slot};
 use super::snapshotter::{SnapshotMessage, Snapshotter, SnapshotterArguments};
-use crate::config::Options;
+use super::upkeep::Upkeep;
+use crate::config::{MemoryLimits, Options};
 use crate::error::NotExecuted;
 use crate::machine::StateMachine;
 use crate::model::{Epoch, Incarnation, SegmentSeq, ShardId, Tail};
@@ -39,12 +41,17 @@ pub(crate) struct Commons<M: StateMachine> {
     pub(crate) machine: Arc<M>,
     pub(crate) options: Arc<Options>,
     pub(crate) hasher: KeyHasher,
+    pub(crate) memory: MemoryLimits,
+    pub(crate) pages: Arc<Pages>,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) layout: Layout,
     pub(crate) lock: Arc<dyn DirectoryLock>,
     pub(crate) keeper: Keeper,
     pub(crate) reaper: Arc<dyn Bury<Entity<M>>>,
     pub(crate) clock: Clock,
+    pub(crate) upkeep: Upkeep,
+    /// Whose turn it is to write a snapshot.
+    pub(crate) turns: Arc<Semaphore>,
 }
 
 /// What the supervisor is told.
@@ -81,7 +88,7 @@ pub(crate) struct SupervisorState<M: StateMachine> {
     myself: ActorRef<SupervisorMessage<M>>,
     core: Lives,
     pair: Option<Pair>,
-    snapshotter: Option<ActorRef<SnapshotMessage>>,
+    snapshotter: Option<ActorRef<SnapshotMessage<M>>>,
     replayed: Option<Box<Replayed<Entity<M>>>>,
     /// Where the log ends, as it was last read, or as a failed sync left it. No later recovery may choose another end
     /// before an edit has moved the log on: what was published and confirmed lies in front of this one.
@@ -116,7 +123,7 @@ async fn start_snapshotter<M: StateMachine>(
     slot: &Arc<Slot<M>>,
     supervisor: &ActorRef<SupervisorMessage<M>>,
     log_bytes: u64,
-) -> Result<ActorRef<SnapshotMessage>, SpawnErr> {
+) -> Result<ActorRef<SnapshotMessage<M>>, SpawnErr> {
     let arguments = SnapshotterArguments { commons: Arc::clone(commons), slot: Arc::clone(slot), log_bytes };
     let name = Some(format!("{}/{}/snapshotter", commons.name, slot.shard.0));
     let parent = supervisor.get_cell();
@@ -182,7 +189,7 @@ impl<M: StateMachine> Actor for ShardSupervisor<M> {
                     state.feed(Event::Stop).await;
                     // It stays until the root ends: its own end would be heard before this message.
                     let finished = shutdown::Event::Finished(state.slot.shard);
-                    let _ = state.root.cast(RootMessage::Internal(Internal(finished)));
+                    let _ = state.root.cast(RootMessage::Internal(Internal(News::Shutdown(finished))));
                 }
             }
             SupervisorMessage::Abandon => {
@@ -283,7 +290,7 @@ impl<M: StateMachine> SupervisorState<M> {
     }
 
     fn lost(&self) {
-        let _ = self.root.cast(RootMessage::Internal(Internal(shutdown::Event::Lost(self.slot.shard))));
+        let _ = self.root.cast(RootMessage::Internal(Internal(News::Shutdown(shutdown::Event::Lost(self.slot.shard)))));
     }
 
     fn revoke(&mut self, incarnation: Incarnation) {

@@ -21,21 +21,25 @@ use super::rewrite_coordinator::CoordinatorMessage;
 use super::shard::ShardMessage;
 use super::shard_supervisor::SupervisorMessage;
 use super::snapshotter::SnapshotMessage;
+use super::spiller::SpillMessage;
+use super::spiller::worker::Copied;
 use crate::error::{NotExecuted, SubmitError};
 use crate::machine::StateMachine;
 use crate::model::{
-    Batch, Durability, Epoch, Incarnation, Lsn, Manifest, Position, SegmentSeq, ShardId, SnapshotSeq, Tail,
+    Batch, ColdSeq, Durability, Epoch, Incarnation, Lsn, Manifest, Position, SegmentSeq, ShardId, SnapshotSeq, Tail,
 };
+use crate::protocol::spill::Job;
 use crate::state::Root;
 use crate::storage::codec::Encoded;
 use crate::sync::Arc;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicU32};
+use crate::sync::atomic::{AtomicU32, AtomicU64};
 use crate::sync::claim::Port;
 use crate::sync::doorbell::{Doorbell, Ring};
 use crate::sync::lane::Lane;
 use crate::sync::published::Published;
 use crate::sync::room::Room;
+use crate::sync::spill_gate::SpillGate;
 use crate::sync::tenure::Tenure;
 use crate::sync::timeline::Timeline;
 
@@ -83,7 +87,8 @@ pub(crate) enum ToWriter<M: StateMachine> {
     Wanted { granted: u64 },
     /// Somebody waits for everything so far to be synced. One at a time, see [`Life::wants_sync`].
     Sync,
-    /// A cut lies here: told where the log has it, once everything in front of it is synced.
+    /// A cut lies here: told where the log has it, once everything in front of it is synced. One at a time, see
+    /// [`Life::boundary`].
     Boundary(oneshot::Sender<Option<Tail>>),
     /// Nothing follows.
     Finish,
@@ -117,8 +122,14 @@ pub(crate) struct Life<M: StateMachine> {
     /// While one of these is rung, its message waits in `log`: nothing there piles up that has no credits.
     pub(crate) wants_room: Doorbell,
     pub(crate) wants_sync: Doorbell,
+    /// Rung while a cut's boundary is on its way to the disk. One at a time.
+    pub(crate) boundary: Doorbell,
     /// Where each file of the log begins: the end that it follows.
     pub(crate) begins: Mutex<BTreeMap<SegmentSeq, Tail>>,
+    /// What the shard does at its limit, as the spiller sees it.
+    pub(crate) gate: SpillGate,
+    /// What the spiller has copied, for the shard.
+    pub(crate) handing_over: Mutex<Option<(Job, Copied<M>)>>,
     /// Durable end of a file whose sync has failed or whose seal was sent, until an edit says where the log goes on.
     pub(crate) failed_tail: Mutex<Option<Tail>>,
 }
@@ -144,17 +155,20 @@ pub(crate) struct Slot<M: StateMachine> {
     /// What running ones keep alive.
     pub(crate) overlaps: Overlaps<M>,
     /// Whom to ask for one.
-    pub(crate) snapshotter: Mutex<Option<ActorRef<SnapshotMessage>>>,
+    pub(crate) snapshotter: Mutex<Option<ActorRef<SnapshotMessage<M>>>>,
+    /// Who spills, in the present life.
+    pub(crate) spiller: Mutex<Option<ActorRef<SpillMessage<M>>>>,
     /// The shard's supervisor, its actor of the present life, and who makes cuts.
     pub(crate) supervisor: Mutex<Option<ActorRef<SupervisorMessage<M>>>>,
     pub(crate) actor: Mutex<Option<ActorRef<ShardMessage>>>,
     pub(crate) coordinator: Mutex<Option<ActorRef<CoordinatorMessage<M>>>>,
-    /// A version is being made: nothing is dropped.
-    pub(crate) pinned: AtomicBool,
-    /// So many backups are being made: nothing is dropped.
-    pub(crate) backups: AtomicU32,
-    /// The smallest snapshot number that this process has not used.
+    /// How many [pins](super::pins) are held.
+    pub(crate) pins: AtomicU32,
+    /// What a state takes of the share that a rollback reads beside the present one, in bytes.
+    pub(crate) beside: AtomicU64,
+    /// The smallest numbers of a snapshot and of a cold file that this process has not used.
     snapshot_numbers: Mutex<SnapshotSeq>,
+    cold_numbers: Mutex<ColdSeq>,
 }
 
 /// Commands that were answered `Accepted` or `Written` and are not in the log any more.
@@ -189,15 +203,23 @@ impl<M: StateMachine> Life<M> {
             log: Lane::new(),
             wants_room: Doorbell::new(),
             wants_sync: Doorbell::new(),
+            boundary: Doorbell::new(),
             begins: Mutex::new(begins),
+            gate: SpillGate::default(),
+            handing_over: Mutex::new(None),
             failed_tail: Mutex::new(None),
         }
     }
 
     /// Ends the life. Its callers, whoever they are, learn that the outcome is open.
     pub(crate) fn revoke(&self, shard: ShardId) {
+        answer_unconfirmed(shard, self.end());
+    }
+
+    /// Ends the life, and hands out its callers, who are owed an answer.
+    fn end(&self) -> Vec<Vec<Applied<M>>> {
         self.log.close();
-        answer_unconfirmed(shard, self.tenure.revoke());
+        self.tenure.revoke()
     }
 
     /// Has the writer look for room beyond this grant.
@@ -251,12 +273,14 @@ impl<M: StateMachine> Slot<M> {
             snapshots: Mutex::default(),
             overlaps: Overlaps::default(),
             snapshotter: Mutex::new(None),
+            spiller: Mutex::new(None),
             supervisor: Mutex::new(None),
             actor: Mutex::new(None),
             coordinator: Mutex::new(None),
-            pinned: AtomicBool::new(false),
-            backups: AtomicU32::new(0),
+            pins: AtomicU32::new(0),
+            beside: AtomicU64::new(0),
             snapshot_numbers: Mutex::new(SnapshotSeq(1)),
+            cold_numbers: Mutex::new(ColdSeq(1)),
         }
     }
 
@@ -283,10 +307,16 @@ impl<M: StateMachine> Slot<M> {
     /// A rollback has ended the timeline of whatever lives here: nothing of it is answered or begins any more, and what
     /// waits was meant for a state that is gone.
     pub(crate) fn abandon(&self, timeline: u64) {
-        if self.timeline.end(timeline, || self.life().revoke(self.shard)) {
+        if let Some(callers) = self.timeline.end(timeline, || self.life().end()) {
+            answer_unconfirmed(self.shard, callers);
             self.refuse_all(&NotExecuted::RolledBack);
             self.changed.notify_waiters();
         }
+    }
+
+    /// Every shard was abandoned: lives may begin in this timeline.
+    pub(crate) fn open_timeline(&self, timeline: u64) {
+        self.timeline.open(timeline);
     }
 
     /// Nobody knows what the next open will find: nothing is accepted, answered or published any more.
@@ -312,6 +342,14 @@ impl<M: StateMachine> Slot<M> {
     pub(crate) fn next_snapshot(&self, manifest: &Manifest) -> SnapshotSeq {
         let mut next = self.snapshot_numbers.lock();
         let number = manifest.shard(self.shard).map_or(*next, |record| record.next_snapshot.max(*next));
+        *next = number.next();
+        number
+    }
+
+    /// A number that no cold file has.
+    pub(crate) fn next_cold(&self, manifest: &Manifest) -> ColdSeq {
+        let mut next = self.cold_numbers.lock();
+        let number = manifest.shard(self.shard).map_or(*next, |record| record.next_cold.max(*next));
         *next = number.next();
         number
     }

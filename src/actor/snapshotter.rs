@@ -4,13 +4,16 @@
 //! tasks, and the writing on a [thread](worker) of its own; the shard takes no part in it. It dies and is replaced
 //! alone.
 
+mod cancel;
 mod job;
 pub(crate) mod prune;
+mod streaming;
 pub(crate) mod worker;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+pub(crate) use cancel::Cancel;
 pub(crate) use job::recorded_end;
 use job::{Finished, TakeJob};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -19,22 +22,23 @@ use super::shard_supervisor::Commons;
 use super::slot::Slot;
 use crate::error::{NoSnapshot, SnapshotFailed};
 use crate::machine::StateMachine;
-use crate::model::{Declined, Edit, EditOutcome, Lsn, Manifest, ShardId};
+use crate::model::{Declined, Edit, EditOutcome, Lsn, Manifest, ShardId, ShardRecord};
 use crate::protocol::snapshot::{Effect, Event, Failure, Job, Progress, Snapshots, Taken, Token};
 use crate::sync::Arc;
-use worker::Cancel;
 
 /// How often the shard is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What a snapshotter is told.
-pub(crate) enum SnapshotMessage {
+pub(crate) enum SnapshotMessage<M: StateMachine> {
     /// Is one due, or too late?
     Look,
     /// Take one now.
     Take(RpcReplyPort<Result<(), SnapshotFailed>>),
+    /// A job's turn has come.
+    Begun(Job),
     /// A job is over.
-    Ended(Job, Result<Option<Finished>, Failure>),
+    Ended(Job, Result<Option<Box<Finished<M>>>, Failure>),
     /// The edit that adopts a job's file has ended so.
     Adopted(Job, EditOutcome),
     /// End what is running.
@@ -52,12 +56,12 @@ pub(crate) struct SnapshotterArguments<M: StateMachine> {
 pub(crate) struct SnapshotterState<M: StateMachine> {
     commons: Arc<Commons<M>>,
     slot: Arc<Slot<M>>,
-    myself: ActorRef<SnapshotMessage>,
+    myself: ActorRef<SnapshotMessage<M>>,
     core: Snapshots,
     /// Bytes of log from before this opening.
     log_bytes: u64,
     running: BTreeMap<Job, Arc<Cancel>>,
-    finished: BTreeMap<Job, Finished>,
+    finished: BTreeMap<Job, Box<Finished<M>>>,
     asked: BTreeMap<Token, RpcReplyPort<Result<(), SnapshotFailed>>>,
     next_token: Token,
 }
@@ -72,13 +76,13 @@ impl<M> Default for Snapshotter<M> {
 }
 
 impl<M: StateMachine> Actor for Snapshotter<M> {
-    type Msg = SnapshotMessage;
+    type Msg = SnapshotMessage<M>;
     type State = SnapshotterState<M>;
     type Arguments = SnapshotterArguments<M>;
 
     async fn pre_start(
         &self,
-        myself: ActorRef<SnapshotMessage>,
+        myself: ActorRef<SnapshotMessage<M>>,
         arguments: SnapshotterArguments<M>,
     ) -> Result<SnapshotterState<M>, ActorProcessingErr> {
         let SnapshotterArguments { commons, slot, log_bytes } = arguments;
@@ -101,8 +105,8 @@ impl<M: StateMachine> Actor for Snapshotter<M> {
 
     async fn handle(
         &self,
-        _myself: ActorRef<SnapshotMessage>,
-        message: SnapshotMessage,
+        _myself: ActorRef<SnapshotMessage<M>>,
+        message: SnapshotMessage<M>,
         state: &mut SnapshotterState<M>,
     ) -> Result<(), ActorProcessingErr> {
         match message {
@@ -117,6 +121,7 @@ impl<M: StateMachine> Actor for Snapshotter<M> {
                 state.asked.insert(state.next_token, reply);
                 state.feed(Event::Requested(state.next_token));
             }
+            SnapshotMessage::Begun(job) => state.feed(Event::Begun(job)),
             SnapshotMessage::Ended(job, ended) => state.ended(job, ended),
             SnapshotMessage::Adopted(job, outcome) => {
                 // Whoever is answered finds it counted.
@@ -143,7 +148,7 @@ impl<M: StateMachine> SnapshotterState<M> {
         Progress { end: self.slot.life().answered().lsn, log_bytes }
     }
 
-    fn ended(&mut self, job: Job, ended: Result<Option<Finished>, Failure>) {
+    fn ended(&mut self, job: Job, ended: Result<Option<Box<Finished<M>>>, Failure>) {
         self.running.remove(&job);
         let event = match ended {
             Ok(Some(finished)) => {
@@ -163,8 +168,11 @@ impl<M: StateMachine> SnapshotterState<M> {
     fn adopted(&mut self, job: Job, outcome: EditOutcome) {
         let mut known = self.slot.snapshots.lock();
         if outcome == EditOutcome::Committed {
-            known.taken += 1;
-            known.last = self.finished.remove(&job).map(|finished| finished.stats);
+            let stats = self.finished.remove(&job).map(|finished| {
+                drop(finished.pins);
+                finished.stats
+            });
+            known.adopted(stats);
         } else if outcome != EditOutcome::Declined(Declined::Backwards) {
             known.failed += 1;
         }
@@ -224,7 +232,7 @@ impl<M: StateMachine> SnapshotterState<M> {
     }
 
     fn take(&mut self, job: Job) {
-        let cancel = Arc::new(Cancel::default());
+        let cancel = Cancel::new();
         self.running.insert(job, Arc::clone(&cancel));
         let take = TakeJob {
             commons: Arc::clone(&self.commons),
@@ -234,7 +242,8 @@ impl<M: StateMachine> SnapshotterState<M> {
         };
         let myself = self.myself.clone();
         tokio::spawn(async move {
-            let ended = take.run().await;
+            let begun = || drop(myself.cast(SnapshotMessage::Begun(job)));
+            let ended = take.run(begun).await;
             let _ = myself.cast(SnapshotMessage::Ended(job, ended));
         });
     }
@@ -243,7 +252,7 @@ impl<M: StateMachine> SnapshotterState<M> {
 /// The newest snapshot that the manifest has, with the log as it is now: a rewrite makes snapshots too, and a rollback
 /// drops some.
 fn newest(manifest: &Manifest, shard: ShardId, log_bytes: u64) -> Taken {
-    let newest = manifest.shard(shard).and_then(|record| record.snapshots_oldest_first().pop());
+    let newest = manifest.shard(shard).and_then(ShardRecord::newest_snapshot);
     let (end, bytes) = newest.map_or((Lsn::FIRST, 0), |(_, record)| (record.end.lsn, record.bytes));
     Taken { at: Progress { end, log_bytes }, bytes }
 }

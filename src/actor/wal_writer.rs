@@ -23,7 +23,7 @@ use super::slot::{HandedBatch, Life, Slot, ToWriter};
 use crate::config::Options;
 use crate::machine::StateMachine;
 use crate::model::{Edit, EditOutcome, Tail};
-use crate::protocol::commit::{Action, Commit, Handed, Stop};
+use crate::protocol::commit::{Action, Commit, Handed, Limits, Stop};
 use crate::storage::segment_file::Spare;
 use crate::sync::Arc;
 use crate::sync::mutants;
@@ -48,6 +48,8 @@ pub(crate) struct WriterArguments<M: StateMachine> {
     pub(crate) slot: Arc<Slot<M>>,
     pub(crate) life: Arc<Life<M>>,
     pub(crate) options: Arc<Options>,
+    /// With so much that is kept it is time for a sync.
+    pub(crate) kept_bytes_max: u64,
     pub(crate) preparer: Preparer,
     pub(crate) supervisor: ActorRef<SupervisorMessage<M>>,
     pub(crate) clock: Clock,
@@ -106,9 +108,10 @@ impl<M: StateMachine> ThreadLocalActor for WalWriter<M> {
         myself: ActorRef<WriterMessage>,
         arguments: WriterArguments<M>,
     ) -> Result<WriterState<M>, ActorProcessingErr> {
-        let WriterArguments { slot, life, options, preparer, supervisor, clock, .. } = arguments;
+        let WriterArguments { slot, life, options, kept_bytes_max, preparer, supervisor, clock, .. } = arguments;
         let policy = mutants::policy(options.sync);
-        let core = Commit::new(policy, options.limits(), life.first, arguments.eager);
+        let limits = Limits { kept_bytes_max, ..options.limits() };
+        let core = Commit::new(policy, limits, life.first, arguments.eager);
         let keeper = preparer.keeper.clone();
         let files = Files::new(&keeper.manifest(), &preparer, life.epoch, arguments.tail);
         let address = myself.clone();
@@ -167,6 +170,7 @@ impl<M: StateMachine> WriterState<M> {
             self.core.on_time(self.clock.now_ms());
             let Some(action) = self.core.next() else { break };
             self.carry_out(action).await?;
+            self.slot.counters.kept_bytes.set(self.core.kept());
             self.grant();
         }
         self.grant();

@@ -35,10 +35,16 @@ pub struct SnapshotOptions {
     pub interval_commands: u64,
     /// A running snapshot writes at most so many bytes a second. Default 0: as fast as the disk takes them.
     pub bytes_per_second: u64,
-    /// One that takes longer is given up; its file is removed. At least 1 ms; default 1 hour.
+    /// So many shards write theirs at the same time, those of a rewrite included; the others wait for their turn. Each
+    /// is a thread that competes with the shards for processors, and for the disk with the logs. Default 0: a quarter
+    /// of the processors, at least one.
+    pub at_once: u32,
+    /// One that takes longer, once its turn has come, is given up; its file is removed. At least 1 ms; default 1 hour.
     pub deadline: Duration,
     /// One that keeps more memory alive than this, in bytes as accounted, is given up: entries that were overwritten or
-    /// removed since it began. Default 0: no limit.
+    /// removed since it began, and that it has not written yet. What is spilled does not count. Default 0: the shard's
+    /// share of a sixteenth of [`Options::memory`](crate::Options::memory), or no limit if that has none. Any other
+    /// number is taken as it is, and changes no other part of the memory.
     pub overlap_bytes: u64,
 }
 
@@ -51,6 +57,7 @@ impl Default for SnapshotOptions {
             interval: Duration::ZERO,
             interval_commands: 1,
             bytes_per_second: 0,
+            at_once: 0,
             deadline: Duration::from_secs(3600),
             overlap_bytes: 0,
         }
@@ -58,6 +65,14 @@ impl Default for SnapshotOptions {
 }
 
 impl SnapshotOptions {
+    /// How many are written at the same time.
+    pub(crate) fn turns(&self) -> usize {
+        match self.at_once {
+            0 => std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(4)),
+            turns => turns as usize,
+        }
+    }
+
     pub(crate) fn plan(&self) -> Plan {
         Plan {
             log_bytes: self.log_bytes,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::millis;
-use crate::protocol::cut::Limits;
+use crate::protocol::cut::{Limits, Retention};
 
 /// How versions are made and how long they are kept.
 ///
@@ -29,9 +29,11 @@ pub struct VersionOptions {
     /// A shard holds its lane for at most so long, whatever happens to whoever makes the version: at least 1 ms;
     /// default 100 ms. A cut usually takes far less.
     pub hold_max: Duration,
-    /// How long the syncs of a cut may take, before it and behind it: at least 1 ms; default 10 s.
+    /// How long the syncs of a cut may take, before it and behind it, and how long a rollback waits for the present
+    /// state to make room when that gets no further: at least 1 ms; default 10 s.
     pub sync_deadline: Duration,
-    /// How long all snapshots of a rewrite may take together: at least 1 ms; default 1 hour.
+    /// How long all snapshots of a rewrite may take together, and how long a rollback may take to read its version: at
+    /// least 1 ms; default 1 hour.
     pub write_deadline: Duration,
     /// A rewrite is begun by itself when the logs have grown by so many bytes since the last one. Default 0: never.
     pub rewrite_bytes: u64,
@@ -59,6 +61,15 @@ impl VersionOptions {
             sync_ms: millis(self.sync_deadline),
             hold_ms: millis(self.hold_max),
             write_ms: millis(self.write_deadline),
+        }
+    }
+
+    pub(crate) fn retention(&self) -> Retention {
+        Retention {
+            keep: u64::from(self.keep),
+            keep_for_us: u64::try_from(self.keep_for.as_micros()).unwrap_or(u64::MAX),
+            rewrite_bytes: self.rewrite_bytes,
+            rewrite_percent: u64::from(self.rewrite_percent),
         }
     }
 }

@@ -23,13 +23,14 @@ pub struct Digest([u64; LANES]);
 /// however many shards they have.
 ///
 /// # Errors
-/// [`ReadError::Stale`] or [`ReadError::Refused`], of any shard.
+/// [`ReadError::Stale`] or [`ReadError::Refused`], of any shard; [`ReadError::Unreadable`], of any entity.
 pub fn digest(view: &View<Entity>, now: Time) -> Result<Digest, ReadError> {
     let mut digest = Digest::default();
     for shard in view.shards() {
-        for (key, entity) in view.iter(shard)? {
+        for (key, entity) in view.iter_reading(shard)? {
+            let entity = entity?;
             if !entity.is_expired(now) {
-                digest.add(key, entity);
+                digest.add(key, &entity);
             }
         }
     }

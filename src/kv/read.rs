@@ -17,21 +17,27 @@ pub fn wall_clock() -> Time {
 /// the shard's logged time decides, so a key that a command has found expired is expired for readers too.
 ///
 /// # Errors
-/// As [`View::get`].
-pub fn read(view: &View<Entity>, key: &[u8], now: Time) -> Result<Option<EntityRef<Entity>>, ReadError> {
-    shown(view, key, view.get(key)?, now)
+/// As [`View::read`].
+///
+/// # Cancellation
+/// Nothing happens.
+pub async fn read(view: &View<Entity>, key: &[u8], now: Time) -> Result<Option<EntityRef<Entity>>, ReadError> {
+    shown(view, key, view.read(key).await?, now)
 }
 
 /// As [`read`] for many keys, in their order.
 ///
 /// # Errors
-/// As [`View::get`], of the first key that has one.
-pub fn read_many<K: AsRef<[u8]>>(
+/// As [`View::read`], of the first key that has one.
+///
+/// # Cancellation
+/// Nothing happens.
+pub async fn read_many<K: AsRef<[u8]>>(
     view: &View<Entity>,
     keys: &[K],
     now: Time,
 ) -> Result<Vec<Option<EntityRef<Entity>>>, ReadError> {
-    let found = view.get_many(keys).into_iter().zip(keys);
+    let found = view.read_many(keys).await.into_iter().zip(keys);
     found.map(|(entity, key)| shown(view, key.as_ref(), entity?, now)).collect()
 }
 

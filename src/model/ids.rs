@@ -52,6 +52,11 @@ number! {
 }
 
 number! {
+    /// Number of a cold file of a shard, from 1, never reused.
+    ColdSeq(u64), "cold file "
+}
+
+number! {
     /// Name of a version: a cut across all shards. From 1, never reused.
     VersionId(u64), "version "
 }
@@ -103,6 +108,14 @@ impl SegmentSeq {
 }
 
 impl SnapshotSeq {
+    /// The file after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl ColdSeq {
     /// The file after this one.
     #[must_use]
     pub const fn next(self) -> Self {

@@ -8,6 +8,7 @@
 //! never changes; an edit of an incarnation older than the last that began is declined; whatever a retained version or
 //! the next recovery needs is never dropped.
 
+mod cold;
 mod edit;
 mod history;
 mod shard;
@@ -17,12 +18,13 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-pub use edit::{Applied, DataFile, Declined, Edit, EditOutcome};
-pub use history::{Digest, Point, SnapshotRecord, VersionRecord};
+pub use cold::ColdRecord;
+pub use edit::{Applied, DataFile, Declined, Edit, EditOutcome, SpilledFile};
+pub use history::{Point, SnapshotRecord, VersionRecord};
 use serde::{Deserialize, Serialize};
 pub use shard::{Abandoned, Closed, EpochRecord, SegmentRecord, ShardRecord};
 
-use super::{DirectoryId, SegmentSeq, ShardId, SnapshotSeq, VersionId};
+use super::{ColdSeq, DirectoryId, SegmentSeq, ShardId, SnapshotSeq, VersionId};
 
 /// How keys are mapped to shards; fixed when the directory is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,8 +56,12 @@ impl Manifest {
     /// The manifest of a directory in which nothing was ever written.
     #[must_use]
     pub fn new(directory: DirectoryId, routing: Routing, shards: u32) -> Self {
-        let shard =
-            ShardRecord { next_segment: SegmentSeq(1), next_snapshot: SnapshotSeq(1), ..ShardRecord::default() };
+        let shard = ShardRecord {
+            next_segment: SegmentSeq(1),
+            next_snapshot: SnapshotSeq(1),
+            next_cold: ColdSeq(1),
+            ..ShardRecord::default()
+        };
         let shards = vec![shard; shards as usize];
         Self { directory, routing, shards, versions: BTreeMap::new(), next_version: VersionId(1), timeline: 0 }
     }
@@ -74,7 +80,9 @@ impl Manifest {
         let dropped = match edit {
             Edit::Mark { version, record } => self.mark(*version, record).map(|()| Vec::new())?,
             Edit::Retire { version } => self.retire(*version).map(|()| Vec::new())?,
-            Edit::Rollback { version, timeline } => self.roll_back(*version, *timeline)?,
+            Edit::Outdate { version, newest } => self.outdate(*version, *newest).map(|()| Vec::new())?,
+            Edit::Rollback { version, timeline } => self.roll_back(*version, *timeline, &[])?,
+            Edit::RollbackSpilled { version, timeline, cold } => self.roll_back(*version, *timeline, cold)?,
             Edit::Prune { shard, base } => self.prune(*shard, *base)?,
             Edit::Adopt { shard, snapshot, record } => {
                 self.shard_mut(*shard)?.adopt(*snapshot, record).map(|()| Vec::new())?
@@ -82,6 +90,14 @@ impl Manifest {
             Edit::Discard { shard, snapshot } => {
                 self.shard_mut(*shard)?.discard(*snapshot)?;
                 vec![DataFile::Snapshot(*shard, *snapshot)]
+            }
+            Edit::Chill { shard, incarnation, file, bytes, values } => {
+                let (incarnation, bytes, values) = (*incarnation, *bytes, *values);
+                let record = ColdRecord { incarnation, bytes, values, released: false };
+                self.shard_mut(*shard)?.chill(*file, record).map(|()| Vec::new())?
+            }
+            Edit::Release { shard, incarnation, files } => {
+                self.shard_mut(*shard)?.release(*incarnation, files).map(|()| Vec::new())?
             }
             Edit::Register { shard, .. }
             | Edit::Begin { shard, .. }

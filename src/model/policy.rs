@@ -17,7 +17,9 @@ pub enum SyncPolicy {
     /// is up to the disk.
     Interval(Duration),
     /// Answer after the write and leave syncing to rolls (a full log file), to
-    /// [`Runtime::durable`](crate::Runtime::durable) and to an orderly shutdown. Receipts are [`Durability::Written`].
+    /// [`Runtime::durable`](crate::Runtime::durable) and to an orderly shutdown; and to the limit on memory, where a
+    /// shard has less than a log file of it for what is not synced, see [`Memory`](crate::Memory). Receipts are
+    /// [`Durability::Written`].
     Never,
 }
 

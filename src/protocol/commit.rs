@@ -152,6 +152,12 @@ impl Commit {
         }
     }
 
+    /// Bytes of frames that are kept, to be written again by a move, until the next good sync.
+    #[must_use]
+    pub fn kept(&self) -> u64 {
+        self.kept
+    }
+
     /// Everything below is synced.
     #[must_use]
     pub fn durable(&self) -> Lsn {

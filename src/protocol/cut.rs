@@ -29,12 +29,14 @@
 use std::collections::BTreeSet;
 
 use super::hold::CutId;
-use crate::model::{EditOutcome, ShardId, Time, VersionId};
+use crate::model::{EditOutcome, ShardId, VersionId};
 
 mod event;
+mod retention;
 mod run;
 
 pub use event::{Effect, Event, Failed, Kind, Stage};
+pub use retention::{Growth, Retention};
 use run::{Next, Run};
 
 /// How long the steps may take.
@@ -82,7 +84,7 @@ impl Cuts {
     /// Takes an event and adds what to do, in order.
     pub fn on_event(&mut self, event: Event, effects: &mut Vec<Effect>) {
         match event {
-            Event::Requested { kind, version, time } => return self.begin(kind, version, time, effects),
+            Event::Requested { kind, version } => return self.begin(kind, version, effects),
             // A cancelled snapshot ends, and its file is nobody's: it was not in a commit and never will be.
             Event::Written { cut, shard, snapshot, .. } if self.cancelled.remove(&(cut, shard)) => {
                 return effects.push(Effect::Remove(cut, shard, snapshot));
@@ -98,13 +100,13 @@ impl Cuts {
         }
     }
 
-    fn begin(&mut self, kind: Kind, version: VersionId, time: Time, effects: &mut Vec<Effect>) {
+    fn begin(&mut self, kind: Kind, version: VersionId, effects: &mut Vec<Effect>) {
         if self.run.is_some() {
             return effects.push(Effect::Busy);
         }
         let cut = self.next;
         self.next = cut.next();
-        self.run = Some(Run::new(cut, kind, (version, time), self.shards.clone()));
+        self.run = Some(Run::new(cut, kind, version, self.shards.clone()));
         effects.push(Effect::Arm { cut, stage: Stage::Prepare, after_ms: self.limits.sync_ms });
         effects.extend(self.shards.iter().map(|shard| Effect::Prepare(cut, *shard)));
     }

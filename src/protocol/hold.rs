@@ -10,7 +10,8 @@
 //! Invariants:
 //! - whoever holds has a timer, so it is free again whatever happens to the coordinator;
 //! - `held` in a release is true only if the shard has held for that cut from its `Held` to that release;
-//! - a cut that is not newer than the newest one heard of begins no hold, and a newer one ends the hold before it.
+//! - a cut that is not newer than the newest one heard of begins no hold, and a newer one ends the hold before it;
+//! - boundaries do not pile up in front of a disk that stalls: there is one at a time.
 //!
 //! A shard that begins anew begins free: the hold of the life before is over, and no release finds it held.
 
@@ -43,6 +44,8 @@ pub enum Event {
         cut: CutId,
         /// Milliseconds of a clock that only goes up.
         now_ms: u64,
+        /// Is no earlier boundary still on its way to the disk?
+        is_clear: bool,
     },
     /// The coordinator ends the hold.
     Release {
@@ -108,7 +111,7 @@ impl Holder {
     /// Takes an event and adds what to do, in order.
     pub fn on_event(&mut self, event: Event, effects: &mut Vec<Effect>) {
         match event {
-            Event::Hold { cut, now_ms } => self.on_hold(cut, now_ms, effects),
+            Event::Hold { cut, now_ms, is_clear } => self.on_hold(cut, now_ms, is_clear, effects),
             Event::Release { cut } => {
                 self.newest = self.newest.max(Some(cut));
                 let held = self.holding.is_some_and(|holding| holding.cut == cut);
@@ -127,13 +130,20 @@ impl Holder {
         debug_assert!(self.holding.is_none_or(|holding| self.newest >= Some(holding.cut)), "a hold not heard of");
     }
 
-    fn on_hold(&mut self, cut: CutId, now_ms: u64, effects: &mut Vec<Effect>) {
+    fn on_hold(&mut self, cut: CutId, now_ms: u64, is_clear: bool, effects: &mut Vec<Effect>) {
         if self.newest > Some(cut) {
             // Whoever asks has been replaced: it need not wait for its deadline.
             return effects.push(Effect::Released { cut, held: false });
         }
         if self.newest.replace(cut) == Some(cut) {
             return;
+        }
+        if !is_clear {
+            // Whoever wanted the one before has given up, or been replaced.
+            if self.holding.is_some() {
+                self.resume(effects);
+            }
+            return effects.push(Effect::Released { cut, held: false });
         }
         let until_ms = now_ms.saturating_add(self.hold_max_ms);
         self.holding = Some(Holding { cut, until_ms });

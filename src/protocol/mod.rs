@@ -12,6 +12,8 @@
 //! | [`hold`] | one shard's part in that |
 //! | [`rollback`] | in which order files, manifest and shards go back to a version |
 //! | [`snapshot`] | when a shard's snapshot is taken, adopted, given up |
+//! | [`spill`] | when values go from memory to cold files, when these are compacted and released |
+//! | [`headroom`] | when a shard has too much in memory, who waits for a spill, what may come back |
 //! | [`shutdown`] | who is drained after whom, and when waiting ends |
 //!
 //! What two threads touch without a message in between (doorbell, claim, tenure, published root) is in
@@ -19,9 +21,11 @@
 
 pub mod commit;
 pub mod cut;
+pub mod headroom;
 pub mod hold;
 pub mod manifest;
 pub mod restart;
 pub mod rollback;
 pub mod shutdown;
 pub mod snapshot;
+pub mod spill;

@@ -92,6 +92,8 @@ pub enum Event {
     Found(Taken),
     /// Somebody wants one of the present state, whatever the plan says.
     Requested(Token),
+    /// A job's turn has come: from now on it takes time.
+    Begun(Job),
     /// A job's file is whole, and the log synced up to its position. Nothing to hold: none.
     Written(Job, Option<Taken>),
     /// A job has ended without a file.
@@ -136,6 +138,7 @@ pub struct Snapshots {
     last: Taken,
     last_ms: u64,
     began_ms: u64,
+    is_begun: bool,
     /// Nothing is begun unasked before this time, and the pause that led to it.
     retry: (u64, u64),
     /// Who is answered by the running job, and who by the next one.
@@ -155,6 +158,7 @@ impl Snapshots {
             last,
             last_ms: now_ms,
             began_ms: now_ms,
+            is_begun: false,
             retry: (0, 0),
             served: Vec::new(),
             waiting: Vec::new(),
@@ -184,6 +188,11 @@ impl Snapshots {
                 }
             }
             Event::Requested(token) => self.waiting.push(token),
+            Event::Begun(job) => {
+                if self.phase == Phase::Taking(job) {
+                    (self.began_ms, self.is_begun) = (now_ms, true);
+                }
+            }
             Event::Written(job, taken) => self.on_written(job, taken, effects),
             Event::Failed(job, failure) => {
                 if self.phase == Phase::Taking(job) {
@@ -202,7 +211,7 @@ impl Snapshots {
 
     fn on_look(&mut self, now_ms: u64, progress: Progress, effects: &mut Vec<Effect>) {
         match self.phase {
-            Phase::Taking(_) if now_ms >= self.began_ms.saturating_add(self.plan.deadline_ms) => {
+            Phase::Taking(_) if self.is_begun && now_ms >= self.began_ms.saturating_add(self.plan.deadline_ms) => {
                 self.give_up(now_ms, Failure::Deadline, effects);
             }
             Phase::Idle if self.is_due(now_ms, progress) => self.take(now_ms, effects),
@@ -228,7 +237,7 @@ impl Snapshots {
     fn take(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
         let job = self.next;
         self.next += 1;
-        (self.phase, self.began_ms) = (Phase::Taking(job), now_ms);
+        (self.phase, self.began_ms, self.is_begun) = (Phase::Taking(job), now_ms, false);
         effects.push(Effect::Take(job));
     }
 

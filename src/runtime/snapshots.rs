@@ -8,7 +8,6 @@ use crate::actor::slot::Slot;
 use crate::actor::snapshotter::SnapshotMessage;
 use crate::error::{NoSnapshot, SnapshotFailed};
 use crate::machine::StateMachine;
-use crate::protocol::cut;
 
 impl<M: StateMachine> Runtime<M> {
     /// Takes a snapshot of every shard, whatever the triggers of [`SnapshotOptions`](crate::SnapshotOptions) say.
@@ -56,12 +55,14 @@ impl<M: StateMachine> Runtime<M> {
         result
     }
 
-    /// Ends the snapshots that are running, and the version that is being made, those of a rewrite included: whoever
-    /// waits learns [`NoSnapshot::Cancelled`] or [`VersionError::Cancelled`](crate::VersionError::Cancelled). What is
-    /// whole and about to be adopted goes on.
+    /// Ends the snapshots that are running now, the version that is being made, those of a rewrite included, and a
+    /// rollback that is still reading: whoever waits learns [`NoSnapshot::Cancelled`] or
+    /// [`VersionError::Cancelled`](crate::VersionError::Cancelled). What is whole and about to be adopted goes on, and
+    /// so does a rollback whose commit is on its way. Whoever asked for a snapshot while one ran gets the next, which
+    /// this does not end.
     pub fn cancel_snapshots(&self) {
         if let Some(coordinator) = self.shared.slots.first().and_then(|slot| slot.coordinator.lock().clone()) {
-            let _ = coordinator.cast(CoordinatorMessage::Answer(cut::Event::Cancel));
+            let _ = coordinator.cast(CoordinatorMessage::Cancel);
         }
         for slot in &self.shared.slots {
             if let Some(snapshotter) = &*slot.snapshotter.lock() {

@@ -1,22 +1,23 @@
 //! Versions: cuts across all shards that can be gone back to.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ractor::rpc::CallResult;
 
-use super::{Runtime, Shared};
-use crate::actor::looking_back;
+use super::Runtime;
+use crate::actor::looking_back::{self, Within};
+use crate::actor::pins::Pins;
 use crate::actor::rewrite_coordinator::CoordinatorMessage;
+use crate::config::Memory;
 use crate::error::{BackupFailed, OpenError, VersionError};
 use crate::machine::StateMachine;
 use crate::model::{Manifest, Position, Time, VersionId};
 use crate::protocol::cut::Kind;
-use crate::state::View;
+use crate::state::{StateDigest, View};
 use crate::storage::backup::back_up;
 use crate::storage::disk::StandardDisk;
 use crate::storage::layout::Layout;
 use crate::sync::Arc;
-use crate::sync::atomic::Ordering;
 
 /// A cut across all shards. Whoever was answered before another command was submitted is not left out beside it: in the
 /// order of answers the cut is one instant.
@@ -25,7 +26,7 @@ use crate::sync::atomic::Ordering;
 pub struct Version {
     /// Its name; never given to another one.
     pub id: VersionId,
-    /// When it was made, by the wall clock.
+    /// When it was made, by the wall clock: nothing that it holds was submitted later.
     pub time: Time,
     /// Where it lies, one a shard, in order: everything below belongs to it.
     pub ends: Vec<Position>,
@@ -63,7 +64,7 @@ impl<M: StateMachine> Runtime<M> {
     /// # Cancellation
     /// The version is made all the same.
     pub async fn mark(&self) -> Result<Version, VersionError> {
-        self.make(Kind::Mark).await
+        self.make(Kind::Mark, false).await
     }
 
     /// Makes a version as [`Runtime::mark`] does, with a snapshot of every shard at exactly its cut: the log is
@@ -76,7 +77,7 @@ impl<M: StateMachine> Runtime<M> {
     /// # Cancellation
     /// The rewrite goes on.
     pub async fn rewrite(&self) -> Result<Version, VersionError> {
-        self.make(Kind::Rewrite).await
+        self.make(Kind::Rewrite, false).await
     }
 
     /// The versions that can be gone back to, oldest first.
@@ -108,8 +109,11 @@ impl<M: StateMachine> Runtime<M> {
     /// Every file that the version needs is read and checked first, while the runtime goes on; then one commit of the
     /// manifest counts for all shards. Commands that wait are `NotExecuted(RolledBack)`, those on their way are
     /// `Unconfirmed`, and [`Runtime::outcome`] of every abandoned position is
-    /// [`Outcome::RolledBack`](crate::Outcome::RolledBack). No view shows a mix. For the time of the rollback there are
-    /// two states in memory.
+    /// [`Outcome::RolledBack`](crate::Outcome::RolledBack). No view shows a mix.
+    ///
+    /// For the time of the rollback there are two states in memory. With [`Options::spill`](crate::Options::spill) they
+    /// share the shard's part of the limit: the version's values go to cold files from an eighth of it on, and the
+    /// present ones as far as the version's keys need room. Without it the limit does not count for the version's.
     ///
     /// ```
     /// use mainstay::kv::{Command, Kv};
@@ -132,7 +136,10 @@ impl<M: StateMachine> Runtime<M> {
     /// ```
     ///
     /// # Errors
-    /// [`VersionError`]. [`VersionError::Unknown`] and [`VersionError::Unreachable`]: nothing was touched.
+    /// [`VersionError`]. [`VersionError::Unknown`], [`VersionError::Unreachable`], [`VersionError::OutOfMemory`] (keys
+    /// alone are too much for two states), [`VersionError::Deadline`] (to read it took longer than
+    /// [`VersionOptions::write_deadline`](crate::VersionOptions::write_deadline)) and [`VersionError::Cancelled`]:
+    /// nothing was touched.
     /// [`VersionError::Shard`]: it is fenced or refused, and nothing was touched, or the version counts and this shard
     /// could not go on. [`VersionError::Indeterminate`]: the manifest failed; all shards are fenced, and the next
     /// opening knows.
@@ -164,25 +171,35 @@ impl<M: StateMachine> Runtime<M> {
 
     /// Makes another directory that opens as a runtime with the state of this moment: a consistent cut, as
     /// [`Runtime::mark`] makes one. `dir` must not exist, or be empty; its parent must exist. Snapshots and full log
-    /// files get a second name there where the file systems allow it, and are copied elsewhere; everything is verified.
+    /// files get a second name there where the file systems allow it, and are copied elsewhere; everything is verified,
+    /// and the digest of what each snapshot holds is taken and held against those that were recorded.
     /// Commands go on meanwhile. To restore, open the backup, or a copy of it.
     ///
-    /// The backup holds that one version, which is returned; here it is retired again.
+    /// The backup holds that one version, which is returned. Here it does not count for
+    /// [`VersionOptions::keep`](crate::VersionOptions::keep), and is retired again.
     ///
     /// # Errors
     /// [`BackupFailed`]. What was made of the directory is left there, without a manifest: it does not open.
     ///
     /// # Cancellation
-    /// The backup goes on; its version stays until retention retires it.
+    /// The backup goes on to its end, and its version is retired. If the runtime ends meanwhile the backup fails, or
+    /// ends with what it has begun to copy.
     pub async fn backup(&self, dir: impl AsRef<Path>) -> Result<Version, BackupFailed> {
-        let (shared, dir) = (Arc::clone(&self.shared), dir.as_ref().to_owned());
-        // Retention may retire the version meanwhile; its files stay.
-        let pins = Pins::new(&self.shared);
-        let version = self.mark().await?;
+        let (runtime, dir) = (Self::unguarded(Arc::clone(&self.shared)), dir.as_ref().to_owned());
+        // Its pins and its version are given back however the caller's future ends.
+        let backing_up = tokio::spawn(async move { runtime.back_up(dir).await });
+        backing_up.await.unwrap_or(Err(BackupFailed::Panicked))
+    }
+
+    async fn back_up(&self, dir: PathBuf) -> Result<Version, BackupFailed> {
+        let shared = Arc::clone(&self.shared);
+        // Whatever becomes of the version meanwhile, its files stay.
+        let pins = Pins::new(&self.shared.slots);
+        let version = self.make(Kind::Mark, true).await?;
         let id = version.id;
         let work = tokio::task::spawn_blocking(move || {
             let (from, manifest) = (Layout::new(&shared.options.dir), shared.keeper.manifest());
-            back_up(&shared.disk, &from, &manifest, id, &dir)
+            back_up::<StateDigest>(&shared.disk, &from, &manifest, id, &dir)
         });
         let copied = work.await;
         drop(pins);
@@ -194,11 +211,17 @@ impl<M: StateMachine> Runtime<M> {
     }
 
     /// Looks at a version of a directory, read-only: without a lock, while another runtime, of this process or another,
-    /// may be writing there. Reads every file that the version needs into memory.
+    /// may be writing there. Reads every file that the version needs into memory, but for values that were in cold
+    /// files when its snapshots were taken: [`View::read`](crate::View::read) reads them there.
+    ///
+    /// What is in memory is bounded by `memory`, which this one view has for itself: a sixteenth, at most 16 MiB, for
+    /// what it reads from cold files, the rest for the state, in equal shares for the shards. Nothing is spilled: a
+    /// look writes nothing. So of what was logged behind the version's snapshots every value takes memory.
     ///
     /// # Errors
     /// [`OpenError::NoVersion`](crate::OpenError::NoVersion), also if the version is retired meanwhile;
-    /// [`OpenError::Shard`](crate::OpenError::Shard) for files that cannot be read;
+    /// [`OpenError::Shard`](crate::OpenError::Shard) for files that cannot be read, and with
+    /// [`LogError::OutOfMemory`](crate::LogError::OutOfMemory) if more would have to be in memory than `memory` allows;
     /// [`OpenError::Manifest`](crate::OpenError::Manifest).
     ///
     /// # Panics
@@ -206,12 +229,24 @@ impl<M: StateMachine> Runtime<M> {
     ///
     /// # Cancellation
     /// Nothing happens; the reading goes on to its end, on its thread.
-    pub async fn open_at(machine: M, dir: impl AsRef<Path>, version: VersionId) -> Result<View<M::Entity>, OpenError> {
+    pub async fn open_at(
+        machine: M,
+        dir: impl AsRef<Path>,
+        version: VersionId,
+        memory: Memory,
+    ) -> Result<View<M::Entity>, OpenError> {
         let dir = dir.as_ref().to_owned();
-        look_back(move || looking_back::view_at(&machine, &StandardDisk, &dir, version)).await
+        let machine = Arc::new(machine);
+        let work =
+            move || looking_back::view_at(&machine, &StandardDisk, &dir, version, &Within::limit(memory.limit()));
+        look_back(work).await
     }
 
     /// Looks at a version of this runtime, as [`Runtime::open_at`] does.
+    ///
+    /// Its state may have as much in memory as the runtime's own limit, [`MemoryLimits::limit`](crate::MemoryLimits),
+    /// allows for everything, and has that beside it, as long as the view is held: where so much is not to be had,
+    /// [`Runtime::open_at`] takes another limit. What it reads from cold files is in the runtime's cache.
     ///
     /// # Errors
     /// As [`Runtime::open_at`].
@@ -220,12 +255,19 @@ impl<M: StateMachine> Runtime<M> {
     /// As [`Runtime::open_at`].
     pub async fn view_at(&self, version: VersionId) -> Result<View<M::Entity>, OpenError> {
         let (shared, disk) = (Arc::clone(&self.shared), Arc::clone(&self.shared.disk));
-        look_back(move || looking_back::view_at(&*shared.machine, disk.as_ref(), &shared.options.dir, version)).await
+        // Its files do not go because a snapshot comes meanwhile that would do as well.
+        let pins = Pins::new(&self.shared.slots);
+        let work = move || {
+            let _pins = pins;
+            let within = Within { state_bytes: shared.memory.limit, pages: Arc::clone(&shared.pages) };
+            looking_back::view_at(&shared.machine, disk.as_ref(), &shared.options.dir, version, &within)
+        };
+        look_back(work).await
     }
 
-    async fn make(&self, kind: Kind) -> Result<Version, VersionError> {
+    async fn make(&self, kind: Kind, aside: bool) -> Result<Version, VersionError> {
         let coordinator = self.coordinator()?;
-        let made = match coordinator.call(|reply| CoordinatorMessage::Make(kind, reply), None).await {
+        let made = match coordinator.call(|reply| CoordinatorMessage::Make { kind, aside, reply }, None).await {
             Ok(CallResult::Success(result)) => result?,
             _ => return Err(VersionError::Stopped),
         };
@@ -235,22 +277,6 @@ impl<M: StateMachine> Runtime<M> {
     fn coordinator(&self) -> Result<ractor::ActorRef<CoordinatorMessage<M>>, VersionError> {
         let slot = self.shared.slots.first().ok_or(VersionError::Stopped)?;
         slot.coordinator.lock().clone().ok_or(VersionError::Stopped)
-    }
-}
-
-/// While this is there, no file that is part of the data is dropped, but by a rollback.
-struct Pins<M: StateMachine>(Arc<Shared<M>>);
-
-impl<M: StateMachine> Pins<M> {
-    fn new(shared: &Arc<Shared<M>>) -> Self {
-        shared.slots.iter().for_each(|slot| _ = slot.backups.fetch_add(1, Ordering::SeqCst));
-        Self(Arc::clone(shared))
-    }
-}
-
-impl<M: StateMachine> Drop for Pins<M> {
-    fn drop(&mut self) {
-        self.0.slots.iter().for_each(|slot| _ = slot.backups.fetch_sub(1, Ordering::SeqCst));
     }
 }
 

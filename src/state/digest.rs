@@ -39,6 +39,7 @@ use blake3::hazmat::{ContextKey, HasherExt};
 
 use super::map::Map;
 use super::txn::{Change, Txn};
+use crate::model::TakeDigest;
 
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -79,7 +80,8 @@ impl StateDigest {
         Self::default()
     }
 
-    /// The digest of a whole map. Takes most of a microsecond for each entry: not for an async task.
+    /// The digest of a whole map, whose entities are all in memory. Takes most of a microsecond for each entry: not for
+    /// an async task.
     ///
     /// # Errors
     /// The first of `encode`, which may also give one to end the scan early.
@@ -87,9 +89,10 @@ impl StateDigest {
     where
         B: AsRef<[u8]>,
     {
+        debug_assert_eq!(map.cold(), 0, "all are in memory");
         let mut digest = Self::new();
-        for entry in map.iter() {
-            digest.add(entry.key(), encode(entry.value())?.as_ref());
+        for (entry, entity) in map.iter().filter_map(|entry| Some((entry, entry.entity()?))) {
+            digest.add(entry.key(), encode(entity)?.as_ref());
         }
         Ok(digest)
     }
@@ -124,7 +127,8 @@ impl StateDigest {
         B: AsRef<[u8]>,
     {
         let mut delta = [0; LANES];
-        for Change { key, old, new } in txn.changes() {
+        debug_assert!(txn.has_old(), "what is replaced is known");
+        for Change { key, old, new, .. } in txn.changes() {
             let old = old.map(&mut encode).transpose()?;
             let new = new.map(&mut encode).transpose()?;
             change(&mut delta, key, old.as_ref().map(B::as_ref), new.as_ref().map(B::as_ref));
@@ -161,6 +165,16 @@ impl StateDigest {
         let mut digest = Self::new();
         add(&mut digest.0, bytes);
         digest
+    }
+}
+
+impl TakeDigest for StateDigest {
+    fn take(&mut self, key: &[u8], value: &[u8]) {
+        self.add(key, value);
+    }
+
+    fn taken(&self) -> [u8; 32] {
+        self.hash()
     }
 }
 

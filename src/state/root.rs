@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use super::cold::ReadCold;
 use super::map::Map;
 use crate::model::{Position, Time};
 use crate::sync::published::Positioned;
@@ -25,13 +26,14 @@ pub struct Root<E> {
     time: Time,
     timeline: u64,
     digest: Option<[u8; 32]>,
+    cold: Option<Arc<dyn ReadCold<E>>>,
     reaper: Arc<dyn Bury<E>>,
 }
 
 impl<E> Root<E> {
     /// A root of `map`, which holds everything below `end`; `time` is the last one logged.
     pub fn new(map: Map<E>, end: Position, time: Time, reaper: Arc<dyn Bury<E>>) -> Self {
-        Self { map, end, time, timeline: 0, digest: None, reaper }
+        Self { map, end, time, timeline: 0, digest: None, cold: None, reaper }
     }
 
     /// The same, of a timeline of the runtime's: roots of different ones do not go together.
@@ -46,6 +48,19 @@ impl<E> Root<E> {
     pub fn with_digest(mut self, digest: Option<[u8; 32]>) -> Self {
         self.digest = digest;
         self
+    }
+
+    /// The same, with who reads what is not in memory.
+    #[must_use]
+    pub fn with_cold(mut self, cold: Option<Arc<dyn ReadCold<E>>>) -> Self {
+        self.cold = cold;
+        self
+    }
+
+    /// Who reads what is not in memory; none where everything is.
+    #[must_use]
+    pub fn cold(&self) -> Option<&Arc<dyn ReadCold<E>>> {
+        self.cold.as_ref()
     }
 
     /// The digest of the state, if somebody follows it.

@@ -4,12 +4,15 @@
 //! Invariant: until [`Txn::land`] the map is untouched, so a panic or an abort leaves nothing behind. Landing calls no
 //! code of the application: entities are measured when they are put.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::hash::KeyHasher;
-use super::map::{EntityRef, Entry, Key, Map};
+use super::map::{EntityRef, Entry, Found, Key, Map};
+use super::thaw::Thawed;
 use crate::machine::Abort;
+use crate::model::Location;
 
 /// From so many writes on they are found by an index.
 const INDEX_FROM: usize = 32;
@@ -36,7 +39,7 @@ impl<E> Write<E> {
 
     fn entity(&self) -> Option<EntityRef<E>> {
         match self {
-            Self::Put(entry) => Some(EntityRef::of(entry)),
+            Self::Put(entry) => EntityRef::of(entry).ok(),
             Self::Remove { .. } => None,
         }
     }
@@ -45,15 +48,27 @@ impl<E> Write<E> {
 /// Says how much memory an entity takes, `size_of` `E` included.
 pub type Measure<'a, E> = &'a dyn Fn(&E) -> usize;
 
-/// Buffers that transactions use one after the other.
+/// Buffers that transactions use one after the other, and what the runs of one command leave for the next.
 pub struct Scratch<E> {
     writes: Vec<Write<E>>,
     index: BTreeMap<(u64, Key), usize>,
+    /// What was read for a run that was aborted.
+    pub thawed: Thawed<E>,
+    /// What this run lacks.
+    wanted: RefCell<Vec<Arc<Entry<E>>>>,
+    /// Cold entries that the last landing has displaced. Those that a clear took are not among them.
+    freed: Vec<Location>,
 }
 
 impl<E> Default for Scratch<E> {
     fn default() -> Self {
-        Self { writes: Vec::new(), index: BTreeMap::new() }
+        Self {
+            writes: Vec::new(),
+            index: BTreeMap::new(),
+            thawed: Thawed::default(),
+            wanted: RefCell::default(),
+            freed: Vec::new(),
+        }
     }
 }
 
@@ -65,14 +80,28 @@ impl<E> Scratch<E> {
             self.index.clear();
         }
     }
+
+    /// The entries that an aborted run lacks.
+    pub fn wanted(&mut self) -> &mut Vec<Arc<Entry<E>>> {
+        self.wanted.get_mut()
+    }
+
+    /// Where the entities lie that the last landing has replaced or removed, but for those of a map that was cleared.
+    pub fn freed(&self) -> &[Location] {
+        &self.freed
+    }
 }
 
 /// What landing will make of one key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Change<'a, E> {
     /// The key.
     pub key: &'a [u8],
-    /// What is there before; none if nothing is, or if all keys are cleared first.
+    /// Its hash.
+    pub hash: u64,
+    /// The entry that is there before; none if nothing is, or if all keys are cleared first.
+    pub was: Option<&'a Arc<Entry<E>>>,
+    /// Its entity; none if that is not in memory: see [`Txn::has_old`].
     pub old: Option<&'a E>,
     /// What will be there; none if the key is removed. May be equal to the old one.
     pub new: Option<&'a E>,
@@ -100,6 +129,8 @@ impl<'a, E> Txn<'a, E> {
         measure: Measure<'a, E>,
     ) -> Self {
         scratch.clear();
+        scratch.wanted.get_mut().clear();
+        scratch.freed.clear();
         Self { map, hasher, scratch, measure, cleared: false }
     }
 
@@ -118,7 +149,54 @@ impl<'a, E> Txn<'a, E> {
         if self.cleared {
             return Ok(None);
         }
-        Ok(self.map.get(hash, key))
+        match self.map.get(hash, key) {
+            None => Ok(None),
+            Some(Found::Here(entity)) => Ok(Some(entity)),
+            Some(Found::Cold { entry, .. }) => self.thawed(entry).map(Some).ok_or(Abort::new()),
+        }
+    }
+
+    /// The entities under many keys, in their order: [`Txn::get`] for each of them. If some are not in memory, all of
+    /// those are read before the next run, where [`Txn::get`] for one after the other aborts a run for each.
+    ///
+    /// # Errors
+    /// [`Abort`]: the run has to be repeated. Pass it on with `?`.
+    pub fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<EntityRef<E>>>, Abort> {
+        // To the end, whatever comes of the first.
+        let found: Vec<_> = keys.iter().map(|key| self.get(key.as_ref())).collect();
+        found.into_iter().collect()
+    }
+
+    /// What was read of a cold entry; it is wanted from now on if it was not.
+    fn thawed(&self, cold: &Arc<Entry<E>>) -> Option<EntityRef<E>> {
+        let found = self.scratch.thawed.get(cold).and_then(|here| EntityRef::of(here).ok());
+        if found.is_none() {
+            self.scratch.wanted.borrow_mut().push(Arc::clone(cold));
+        }
+        found
+    }
+
+    /// The entity of an entry, if it is in memory or was read for this command.
+    fn entity_of<'t>(&'t self, entry: &'t Arc<Entry<E>>) -> Option<&'t E> {
+        entry.entity().or_else(|| self.scratch.thawed.get(entry)?.entity())
+    }
+
+    /// Has the run had everything that it has asked for? If not it has to be repeated, whatever it has returned.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.scratch.wanted.borrow().is_empty()
+    }
+
+    /// Is what the writes replace in memory, for [`Txn::changes`]? What is not is wanted from now on.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn has_old(&self) -> bool {
+        let mut cold = self.changes().filter_map(|change| change.was.filter(|_| change.old.is_none()));
+        let wanted: Vec<_> = cold.by_ref().cloned().collect();
+        let has_all = wanted.is_empty();
+        self.scratch.wanted.borrow_mut().extend(wanted);
+        has_all
     }
 
     /// Stores an entity under a key of this shard, replacing what is there. Under a key of another shard it would lie
@@ -153,7 +231,7 @@ impl<'a, E> Txn<'a, E> {
             *earlier = write;
             return;
         }
-        let Scratch { writes, index } = &mut *self.scratch;
+        let Scratch { writes, index, .. } = &mut *self.scratch;
         let place = |write: &Write<E>| (write.hash(), Key::from_slice(write.key()));
         if writes.len() + 1 == INDEX_FROM {
             index.extend(writes.iter().enumerate().map(|(at, write)| (place(write), at)));
@@ -165,7 +243,7 @@ impl<'a, E> Txn<'a, E> {
     }
 
     fn find(&self, hash: u64, key: &[u8]) -> Option<usize> {
-        let Scratch { writes, index } = &*self.scratch;
+        let Scratch { writes, index, .. } = &*self.scratch;
         if writes.len() < INDEX_FROM {
             return writes.iter().position(|write| write.hash() == hash && write.key() == key);
         }
@@ -178,12 +256,21 @@ impl<'a, E> Txn<'a, E> {
         self.map.bytes() as u64
     }
 
+    /// No more than this is [`Txn::growth`], which costs a lookup for each write.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn growth_max(&self) -> u64 {
+        let puts =
+            self.scratch.writes.iter().map(|write| if let Write::Put(entry) = write { entry.bytes() } else { 0 });
+        puts.sum::<usize>() as u64
+    }
+
     /// How much more memory the shard takes once the writes have landed; negative if it takes less.
     #[doc(hidden)]
     pub fn growth(&self) -> i64 {
         let before = |write: &Write<E>| {
             let entry = self.map.entry(write.hash(), write.key()).filter(|_| !self.cleared);
-            entry.map_or(0, Entry::bytes) as i64
+            entry.map_or(0, |entry| entry.bytes()) as i64
         };
         let after = |write: &Write<E>| match write {
             Write::Put(entry) => entry.bytes() as i64,
@@ -209,12 +296,12 @@ impl<'a, E> Txn<'a, E> {
     #[doc(hidden)]
     pub fn changes(&self) -> impl Iterator<Item = Change<'_, E>> {
         self.scratch.writes.iter().map(|write| {
-            let entry = if self.cleared { None } else { self.map.entry(write.hash(), write.key()) };
+            let was = if self.cleared { None } else { self.map.entry(write.hash(), write.key()) };
             let new = match write {
-                Write::Put(entry) => Some(entry.value()),
+                Write::Put(entry) => entry.entity(),
                 Write::Remove { .. } => None,
             };
-            Change { key: write.key(), old: entry.map(Entry::value), new }
+            Change { key: write.key(), hash: write.hash(), was, old: was.and_then(|was| self.entity_of(was)), new }
         })
     }
 
@@ -222,11 +309,13 @@ impl<'a, E> Txn<'a, E> {
     #[doc(hidden)]
     pub fn land(self) -> Option<Map<E>> {
         let cleared = self.cleared.then(|| std::mem::take(self.map));
-        for write in self.scratch.writes.drain(..) {
-            match write {
-                Write::Put(entry) => drop(self.map.insert(entry)),
-                Write::Remove { hash, key } => drop(self.map.remove(hash, &key)),
-            }
+        let Scratch { writes, freed, .. } = &mut *self.scratch;
+        for write in writes.drain(..) {
+            let displaced = match write {
+                Write::Put(entry) => self.map.insert(entry),
+                Write::Remove { hash, key } => self.map.remove(hash, &key),
+            };
+            freed.extend(displaced.and_then(|entry| entry.location()));
         }
         self.scratch.clear();
         cleared

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::cold::{ColdEntity, Looked, read_cold};
 use super::hash::KeyHasher;
-use super::map::{Cursor, EntityRef, WARMED_UP};
+use super::map::{Cursor, EntityRef, Found, WARMED_UP};
 use super::root::Root;
-use crate::model::{Position, ShardId, Time};
+use crate::model::{ColdFault, Position, ShardId, Time, Unreadable};
 use crate::sync::published::Positioned;
 
 /// Why a view cannot say what is under a key, or in a shard. It is part of the view: ask a newer one.
@@ -33,6 +34,12 @@ pub enum ReadError {
     /// why. It stays so until the directory is opened again.
     #[error("{0} is unavailable: its log was refused")]
     Refused(ShardId),
+    /// The entity is not in memory. [`View::read`] reads it; this view has it as it was, whatever becomes of the key.
+    #[error("the entity is not in memory, but in a cold file of {0}")]
+    Cold(ShardId),
+    /// The entity is not in memory, and cannot be read. Others of the shard can, but for those of the same page.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     /// There is no such shard. Only for shards that the caller names; a key always has one.
     #[error("there is no {0}")]
     NoSuchShard(ShardId),
@@ -58,13 +65,22 @@ impl<E> Clone for View<E> {
     }
 }
 
+/// A key and its entity, or why that cannot be read: what [`View::iter_reading`] returns.
+pub type ReadEntry<'a, E> = (&'a [u8], Result<EntityRef<E>, ReadError>);
+
 /// Some entries of one shard, and where to go on: what [`View::scan`] returns.
 #[derive(Debug)]
 pub struct ScanPage<E> {
-    /// Keys and entities.
-    pub entries: Vec<(Vec<u8>, EntityRef<E>)>,
+    /// Keys and entities; of a key whose entity is not in memory there is none, and [`View::read`] reads it.
+    pub entries: Vec<(Vec<u8>, Option<EntityRef<E>>)>,
     /// Where the next page starts, for [`View::scan`]; none: this was the last.
     pub next: Option<u64>,
+}
+
+/// See [`View::pass`].
+pub(crate) struct Pass<E> {
+    pub(crate) entries: Vec<(Vec<u8>, Looked<E>)>,
+    pub(crate) next: Option<u64>,
 }
 
 impl<E> View<E> {
@@ -72,10 +88,11 @@ impl<E> View<E> {
         Self { hasher, shards }
     }
 
-    /// The entity under a key.
+    /// The entity under a key, if it is in memory.
     ///
     /// # Errors
-    /// [`ReadError::Stale`] or [`ReadError::Refused`], of the key's shard. Other keys are not affected.
+    /// [`ReadError::Cold`]: it is not; [`View::read`] reads it. [`ReadError::Stale`] or [`ReadError::Refused`], of the
+    /// key's shard. Other keys are not affected.
     pub fn get(&self, key: &[u8]) -> Result<Option<EntityRef<E>>, ReadError> {
         self.find(self.hasher.hash(key), key)
     }
@@ -123,8 +140,36 @@ impl<E> View<E> {
     }
 
     fn find(&self, hash: u64, key: &[u8]) -> Result<Option<EntityRef<E>>, ReadError> {
-        let root = self.root(self.hasher.shard(hash))?;
-        Ok(root.map().get(hash, key))
+        match self.look(hash, key)? {
+            Looked::Done(entity) => Ok(entity),
+            Looked::Cold(cold) => Err(ReadError::Cold(cold.shard)),
+        }
+    }
+
+    fn look(&self, hash: u64, key: &[u8]) -> Result<Looked<E>, ReadError> {
+        let shard = self.hasher.shard(hash);
+        let root = self.root(shard)?;
+        Ok(match root.map().get(hash, key) {
+            None => Looked::Done(None),
+            Some(Found::Here(entity)) => Looked::Done(Some(entity)),
+            Some(Found::Cold { entry, at }) => {
+                let (cold, now) = (root.cold().cloned(), Some(root.map().now()));
+                Looked::Cold(ColdEntity { shard, cold, entry: Arc::clone(entry), at, now })
+            }
+        })
+    }
+
+    /// What is under a key, or what to read to know it.
+    pub(crate) fn looked(&self, key: &[u8]) -> Result<Looked<E>, ReadError> {
+        self.look(self.hasher.hash(key), key)
+    }
+
+    /// How many entries of a shard have their entity in a cold file, and not in memory.
+    ///
+    /// # Errors
+    /// [`ReadError::Stale`], [`ReadError::Refused`] or [`ReadError::NoSuchShard`].
+    pub fn cold_len(&self, shard: ShardId) -> Result<usize, ReadError> {
+        Ok(self.root(shard)?.map().cold())
     }
 
     /// The shard that a key belongs to.
@@ -166,9 +211,40 @@ impl<E> View<E> {
     /// All entries of a shard, in the order of their hashes: the same for every process that opens the directory.
     ///
     /// # Errors
+    /// [`ReadError::Cold`]: not all of them are in memory; there are [`View::keys`] and [`View::scan`].
     /// [`ReadError::Stale`], [`ReadError::Refused`] or [`ReadError::NoSuchShard`].
     pub fn iter(&self, shard: ShardId) -> Result<impl Iterator<Item = (&[u8], &E)>, ReadError> {
-        Ok(self.root(shard)?.map().iter().map(|entry| (entry.key(), entry.value())))
+        let map = self.root(shard)?.map();
+        if map.cold() > 0 {
+            return Err(ReadError::Cold(shard));
+        }
+        Ok(map.iter().filter_map(|entry| Some((entry.key(), entry.entity()?))))
+    }
+
+    /// As [`View::iter`], wherever the entities are: those that are not in memory are read as the iterator comes to
+    /// them, which blocks.
+    ///
+    /// # Errors
+    /// [`ReadError::Stale`], [`ReadError::Refused`] or [`ReadError::NoSuchShard`]. Each entry has its own besides:
+    /// [`ReadError::Unreadable`].
+    pub fn iter_reading(&self, shard: ShardId) -> Result<impl Iterator<Item = ReadEntry<'_, E>>, ReadError> {
+        let root = self.root(shard)?;
+        let cold = root.cold().map(|cold| &**cold);
+        Ok(root.map().iter().map(move |entry| {
+            let read = EntityRef::of(entry).or_else(|at| {
+                let here = read_cold(cold, shard, entry)?;
+                EntityRef::of(&here).map_err(|_| Unreadable::new(shard, at, ColdFault::Missing))
+            });
+            (entry.key(), read.map_err(ReadError::from))
+        }))
+    }
+
+    /// All keys of a shard, in the order of their hashes, wherever their entities are.
+    ///
+    /// # Errors
+    /// [`ReadError::Stale`], [`ReadError::Refused`] or [`ReadError::NoSuchShard`].
+    pub fn keys(&self, shard: ShardId) -> Result<impl Iterator<Item = &[u8]>, ReadError> {
+        Ok(self.root(shard)?.map().iter().map(|entry| entry.key()))
     }
 
     /// About `limit` entries of a shard from a place on; 0 is the start. A page has one entry at least if there are any
@@ -179,8 +255,35 @@ impl<E> View<E> {
     /// [`ReadError::Stale`], [`ReadError::Refused`] or [`ReadError::NoSuchShard`].
     pub fn scan(&self, shard: ShardId, from: u64, limit: usize) -> Result<ScanPage<E>, ReadError> {
         let batch = self.root(shard)?.map().scan(Cursor::at(from), limit);
-        let entries = batch.entries.iter().map(|entry| (entry.key().to_vec(), EntityRef::of(entry)));
+        let entries = batch.entries.iter().map(|entry| (entry.key().to_vec(), EntityRef::of(entry).ok()));
         Ok(ScanPage { entries: entries.collect(), next: batch.next.map(Cursor::hash) })
+    }
+
+    /// As [`View::scan`], for whoever passes over entries that nobody has asked for: that is no use of them, and no
+    /// reason to bring them back to memory. The page ends behind so many that are not there, or a little later where
+    /// keys share a hash.
+    pub(crate) fn pass(&self, shard: ShardId, from: u64, limit: usize, cold_max: usize) -> Result<Pass<E>, ReadError> {
+        let root = self.root(shard)?;
+        let batch = root.map().scan(Cursor::at(from), limit);
+        let mut pass = Pass { entries: Vec::with_capacity(batch.entries.len()), next: batch.next.map(Cursor::hash) };
+        let (mut cold, mut last) = (0, None);
+        for entry in batch.entries {
+            if cold >= cold_max && last != Some(entry.hash()) {
+                pass.next = Some(entry.hash());
+                break;
+            }
+            last = Some(entry.hash());
+            let looked = EntityRef::of(entry).map_or_else(
+                |at| {
+                    cold += 1;
+                    let (cold, entry) = (root.cold().cloned(), Arc::clone(entry));
+                    Looked::Cold(ColdEntity { shard, cold, entry, at, now: None })
+                },
+                |entity| Looked::Done(Some(entity)),
+            );
+            pass.entries.push((entry.key().to_vec(), looked));
+        }
+        Ok(pass)
     }
 
     fn root(&self, shard: ShardId) -> Result<&Arc<Root<E>>, ReadError> {

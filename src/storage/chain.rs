@@ -98,7 +98,7 @@ pub fn back_from(
     from: Lsn,
 ) -> Result<Vec<Link>, LogError> {
     let (mut links, mut ends) = (Vec::new(), tail);
-    while ends.end > from && ends.segment > SegmentSeq(0) {
+    while ends.segment > SegmentSeq(0) && (links.is_empty() || ends.end > from) {
         let segment = ends.segment;
         let entry = manifest.shard(shard).and_then(|record| record.segments.get(&segment));
         let missing = || LogError::SegmentMissing { path: layout.segment(shard, segment), segment };

@@ -3,7 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::model::{Lsn, Position, SegmentSeq, ShardId};
+use super::bytes::array;
+use super::cold::ColdError;
+use crate::model::{Lsn, Position, SegmentSeq, ShardId, Unreadable};
 
 /// A call of the operating system failed.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +60,16 @@ pub enum ManifestError {
     GenerationMissing {
         /// Where it should be.
         path: PathBuf,
+    },
+    /// Written by code from before the first release.
+    #[error("{} has format {found}, which only earlier code reads; this code's is {supported}", path.display())]
+    OlderFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The format known here.
+        supported: u32,
     },
     /// Written by newer code.
     #[error("{} has format {found}; this code reads up to {supported}", path.display())]
@@ -134,6 +146,18 @@ pub enum LogError {
         /// Where the version lies.
         lsn: Lsn,
     },
+    /// A command reads an entity that is in a cold file, and the disk does not give it now.
+    #[error(transparent)]
+    Cold(#[from] Unreadable),
+    /// What has to be in memory of the state is more than it may take there. Nothing is wrong with its files. An
+    /// opening never says so: see [`Memory`](crate::Memory).
+    #[error("at least {bytes} bytes of its state have to be in memory, and {allowed} may be")]
+    OutOfMemory {
+        /// So much there was when it became too much.
+        bytes: u64,
+        /// So much there may be.
+        allowed: u64,
+    },
     /// There is no snapshot to begin with.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -199,6 +223,24 @@ pub enum SnapshotError {
         /// Why not.
         reason: String,
     },
+    /// A value that it refers to cannot be read.
+    #[error(transparent)]
+    Cold(#[from] ColdError),
+    /// Every byte is what was written, and its entries make another state than the one whose digest was recorded.
+    #[error("{} holds a state with digest {}, and {} was recorded", path.display(), short(found), short(recorded))]
+    Digest {
+        /// The file.
+        path: PathBuf,
+        /// By the manifest or the file itself.
+        recorded: [u8; 32],
+        /// That of its entries.
+        found: [u8; 32],
+    },
+}
+
+/// So much of a digest as tells it from another one to the eye.
+fn short(digest: &[u8; 32]) -> String {
+    format!("{:016x}", u64::from_be_bytes(array(digest, 0)))
 }
 
 impl SnapshotError {
@@ -206,6 +248,6 @@ impl SnapshotError {
     /// read, says nothing about the file.
     #[must_use]
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Missing { .. } | Self::Damaged { .. } | Self::Foreign { .. })
+        matches!(self, Self::Missing { .. } | Self::Damaged { .. } | Self::Foreign { .. } | Self::Digest { .. })
     }
 }

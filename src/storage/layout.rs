@@ -7,12 +7,13 @@
 //! shard-0/wal-0000000000000001.seg  one segment of a shard's log
 //! shard-0/snapshot-0000000000000001.snap  a shard's state at one position
 //! shard-0/snapshot-0000000000000001.tmp   one that is being written
+//! shard-0/cold-0000000000000001.pages     values of a shard that are read one by one
 //! ```
 //! Numbers are decimal, sixteen digits or more, so that names sort. Anything else in the directory is left alone.
 
 use std::path::{Path, PathBuf};
 
-use crate::model::{DataFile, SegmentSeq, ShardId, SnapshotSeq};
+use crate::model::{ColdSeq, DataFile, SegmentSeq, ShardId, SnapshotSeq};
 
 /// A manifest generation's number.
 pub type Generation = u64;
@@ -78,12 +79,19 @@ impl Layout {
         self.shard(shard).join(format!("snapshot-{:016}.snap", snapshot.0))
     }
 
+    /// A cold file.
+    #[must_use]
+    pub fn cold(&self, shard: ShardId, cold: ColdSeq) -> PathBuf {
+        self.shard(shard).join(format!("cold-{:016}.pages", cold.0))
+    }
+
     /// A file that the manifest names.
     #[must_use]
     pub fn file(&self, file: DataFile) -> PathBuf {
         match file {
             DataFile::Segment(shard, segment) => self.segment(shard, segment),
             DataFile::Snapshot(shard, snapshot) => self.snapshot(shard, snapshot),
+            DataFile::Cold(shard, file) => self.cold(shard, file),
         }
     }
 
@@ -124,6 +132,12 @@ pub fn parse_snapshot_temporary(name: &str) -> Option<SnapshotSeq> {
     number(name, "snapshot-", ".tmp").map(SnapshotSeq)
 }
 
+/// Reads a cold file's number from a file name.
+#[must_use]
+pub fn parse_cold(name: &str) -> Option<ColdSeq> {
+    number(name, "cold-", ".pages").map(ColdSeq)
+}
+
 fn number(name: &str, prefix: &str, suffix: &str) -> Option<u64> {
     let digits = name.strip_prefix(prefix)?.strip_suffix(suffix)?;
     if digits.len() < 16 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -148,6 +162,10 @@ mod tests {
         assert_eq!(parse_snapshot("snapshot-0000000000000009.snap"), Some(SnapshotSeq(9)));
         assert_eq!(parse_snapshot_temporary("snapshot-0000000000000009.tmp"), Some(SnapshotSeq(9)));
         assert_eq!(parse_snapshot("snapshot-0000000000000009.tmp"), None);
+        let path = layout.cold(ShardId(3), ColdSeq(9));
+        assert_eq!(path, Path::new("/d/shard-3/cold-0000000000000009.pages"));
+        assert_eq!(parse_cold("cold-0000000000000009.pages"), Some(ColdSeq(9)));
+        assert_eq!(parse_cold("cold-9.pages"), None);
         for foreign in ["wal-9.seg", "wal-0000000000000009.seg.bak", "wal-+000000000000009.seg"] {
             assert_eq!(parse_segment(foreign), None);
         }

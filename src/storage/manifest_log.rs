@@ -4,7 +4,7 @@
 //! Text, so that a torn write and a damaged byte can be told apart: nothing valid contains a zero byte, and the file
 //! is zero-filled ahead. A line is `KIND:NUMBER:PAYLOAD:HASH` and a newline:
 //!
-//! - `mainstay-manifest-1:GENERATION:STATE:HASH`, the first line: STATE is a [`Manifest`];
+//! - `mainstay-manifest-2:GENERATION:STATE:HASH`, the first line: STATE is a [`Manifest`];
 //! - `edit:SEQUENCE:EDITS:HASH`, from 1 on: EDITS is a list of [`Edit`]s that count all or not at all.
 //!
 //! Numbers are 16 hexadecimal digits; payloads are hexadecimal [codec](super::codec) bytes. HASH is BLAKE3 of the hash
@@ -33,15 +33,17 @@ use super::line::{self, Found, Line};
 use crate::model::{Edit, Manifest, ShardId};
 use crate::sync::Arc;
 
-/// Free space in front of every generation for edits, zero-filled when it is made.
+/// Free space behind every generation for edits, zero-filled when it is made. More from 2048 shards on.
 pub const EDITS_BYTES: u64 = 2 * 1024 * 1024;
+/// The most that one edit has to say about a shard, a rewrite's.
+const SHARD_EDIT_BYTES: u64 = 512;
 /// A new generation is due when edits have used this much; as much again is left for when making one fails.
 pub const COMPACT_BYTES: u64 = 1024 * 1024;
 
 /// Nothing longer is read as a manifest.
 const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
-const STATE: &str = "mainstay-manifest-1";
+const STATE: &str = "mainstay-manifest-2";
 const EDIT: &str = "edit";
 const CURRENT: &str = "mainstay-current-1";
 
@@ -138,14 +140,7 @@ pub fn open(disk: &Arc<dyn Disk>, layout: &Layout) -> Result<Opened, ManifestErr
     // earlier may be in clean pages, which no sync writes.
     file.sync().context("sync", &path)?;
     file.drop_cache().context("drop the cache of", &path)?;
-    let bytes = read_all(file.as_ref(), &path)?;
-    let content = trim_zeroes(&bytes);
-    let mut replay = Replay::start(content, generation, &path)?;
-    // It had this length before CURRENT named it; where edits were cut off nothing says that there were any.
-    if (bytes.len() as u64) < replay.edits_from as u64 + EDITS_BYTES {
-        return Err(damaged(&path, bytes.len(), "the file is shorter than it was made"));
-    }
-    while replay.edit(content, &path)? {}
+    let (replay, size) = Replay::whole(file.as_ref(), generation, &path)?;
     let log = ManifestLog {
         disk: Arc::clone(disk),
         layout: layout.clone(),
@@ -155,7 +150,7 @@ pub fn open(disk: &Arc<dyn Disk>, layout: &Layout) -> Result<Opened, ManifestErr
         sequence: replay.sequence,
         offset: replay.at as u64,
         edits_from: replay.edits_from as u64,
-        size: bytes.len() as u64,
+        size,
         hash: replay.hash,
     };
     Ok(Opened { log, manifest: replay.manifest, torn: replay.torn })
@@ -172,6 +167,19 @@ struct Replay {
 }
 
 impl Replay {
+    /// Reads a generation to its end. Returns its length, too.
+    fn whole(file: &dyn DiskFile, generation: Generation, path: &Path) -> Result<(Self, u64), ManifestError> {
+        let bytes = read_all(file, path)?;
+        let content = trim_zeroes(&bytes);
+        let mut replay = Self::start(content, generation, path)?;
+        // It had this length before CURRENT named it; where edits were cut off nothing says that there were any.
+        if (bytes.len() as u64) < replay.edits_from as u64 + room(&replay.manifest) {
+            return Err(damaged(path, bytes.len(), "the file is shorter than it was made"));
+        }
+        while replay.edit(content, path)? {}
+        Ok((replay, bytes.len() as u64))
+    }
+
     fn start(content: &[u8], generation: Generation, path: &Path) -> Result<Self, ManifestError> {
         let first = read_line(content, 0, &[], STATE, path)?;
         if first.0.number != generation {
@@ -268,6 +276,11 @@ impl GenerationError {
     }
 }
 
+/// Space for edits: when a new generation is due, one about every shard still fits.
+fn room(manifest: &Manifest) -> u64 {
+    EDITS_BYTES.max(COMPACT_BYTES + manifest.shards.len() as u64 * SHARD_EDIT_BYTES)
+}
+
 fn write_generation(
     disk: &Arc<dyn Disk>,
     layout: &Layout,
@@ -278,7 +291,7 @@ fn write_generation(
     let state = codec::encode(manifest).map_err(io::Error::other).context("encode the state for", &path)?;
     let (line, hash) = line::encode(STATE, generation, &state, &[]);
     let offset = line.len() as u64;
-    let mut bytes = vec![0; line.len() + EDITS_BYTES as usize];
+    let mut bytes = vec![0; line.len() + room(manifest) as usize];
     put(&mut bytes, 0, &line);
     let file = disk.create(&path).context("create", &path)?;
     file.write_all_at(&bytes, 0).context("write", &path)?;
@@ -341,9 +354,14 @@ fn read_line(
     let found = line::peek_kind(content, at).and_then(version);
     if let (Some((name, supported)), Some((found_name, found))) = (version(kind), found)
         && name == found_name
-        && found > supported
+        && found != supported
+        && found > 0
     {
-        return Err(ManifestError::NewerFormat { path: path.to_owned(), found, supported });
+        let path = path.to_owned();
+        if found < supported {
+            return Err(ManifestError::OlderFormat { path, found, supported });
+        }
+        return Err(ManifestError::NewerFormat { path, found, supported });
     }
     let (line, next) = line::read(content, at, previous).map_err(|reason| damaged(path, at, reason))?;
     if line.kind == kind { Ok((line, next)) } else { Err(damaged(path, at, "it is another kind of line")) }

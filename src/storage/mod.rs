@@ -4,6 +4,7 @@ pub mod backup;
 pub mod bytes;
 pub mod chain;
 pub mod codec;
+pub mod cold;
 pub mod disk;
 pub mod error;
 pub mod frame;

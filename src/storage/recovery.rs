@@ -25,7 +25,7 @@ use super::chain::{self, Link};
 use super::disk::{Disk, DiskFile};
 use super::error::{DiskError, IoContext, LogError};
 use super::frame::{self, ALIGNMENT, FrameHeader, align};
-use super::layout::{Layout, parse_snapshot, parse_snapshot_temporary};
+use super::layout::{Layout, parse_cold, parse_snapshot, parse_snapshot_temporary};
 use super::segment::HEADER_BYTES;
 use crate::model::{Batch, Epoch, Lsn, Manifest, SegmentSeq, ShardId, Tail};
 
@@ -42,6 +42,19 @@ pub struct Recovered {
     pub bytes: u64,
     /// Bytes behind the end that a crash has torn, left in place, or that the file has lost.
     pub torn_bytes: u64,
+}
+
+impl Recovered {
+    fn note_begin(&mut self, link: &Link) {
+        if link.header.follows.segment > SegmentSeq(0) {
+            self.begins.insert(link.header.segment, link.header.follows);
+        }
+    }
+
+    fn add(&mut self, reader: &Reader<'_>) {
+        self.commands += reader.commands;
+        self.bytes += reader.offset - HEADER_BYTES as u64;
+    }
 }
 
 /// What of a log is to be read.
@@ -77,13 +90,10 @@ pub fn recover(
         return Err(LogError::Damaged { path, offset: 0, lsn: next, reason: "nothing is left of the log" });
     }
     for (at, link) in chain.iter().enumerate() {
-        let follows = link.header.follows;
-        if follows.end != next {
+        if link.header.follows.end != next {
             return Err(LogError::Foreign { path: link.path.clone(), reason: "its first lsn is not the log's next" });
         }
-        if follows.segment > SegmentSeq(0) {
-            recovered.begins.insert(link.header.segment, follows);
-        }
+        recovered.note_begin(link);
         if let Some(ends) = link.ends.filter(|ends| at + 1 < chain.len() && ends.end <= wanted.from) {
             next = ends.end;
             continue;
@@ -97,14 +107,9 @@ pub fn recover(
         file.drop_cache().context("drop the cache of", &link.path)?;
         let bytes = read(Ok(file), link)?;
         let mut reader = Reader::new(link, bytes, next, wanted.from);
-        while ends.is_none_or(|tail| reader.offset < tail.offset) && reader.frame(visit)? {}
-        match ends {
-            Some(tail) => reader.must_end_at(tail)?,
-            None => recovered.torn_bytes = reader.verdict()?,
-        }
+        recovered.torn_bytes = reader.read_to(ends, visit)?;
+        recovered.add(&reader);
         next = reader.next;
-        recovered.commands += reader.commands;
-        recovered.bytes += reader.offset - HEADER_BYTES as u64;
         recovered.tail = Some(reader.tail());
         tracing::debug!(%shard, file = %link.path.display(), %next, "segment read");
     }
@@ -125,20 +130,14 @@ pub fn recover_up_to(
     visit: &mut dyn FnMut(Epoch, Batch) -> Result<(), LogError>,
 ) -> Result<Recovered, LogError> {
     let mut recovered = Recovered { tail: Some(tail), ..Recovered::default() };
-    for link in chain::back_from(disk, layout, manifest, shard, tail, from.min(before(tail.end)))? {
+    for link in chain::back_from(disk, layout, manifest, shard, tail, from)? {
         let file = disk.open(&link.path).context("open", &link.path)?;
         file.drop_cache().context("drop the cache of", &link.path)?;
         let bytes = read(Ok(file), &link)?;
         let mut reader = Reader::new(&link, bytes, link.header.follows.end, from);
-        while link.ends.is_some_and(|ends| reader.offset < ends.offset) && reader.frame(visit)? {}
-        if let Some(ends) = link.ends {
-            reader.must_end_at(ends)?;
-        }
-        if link.header.follows.segment > SegmentSeq(0) {
-            recovered.begins.insert(link.header.segment, link.header.follows);
-        }
-        recovered.commands += reader.commands;
-        recovered.bytes += reader.offset - HEADER_BYTES as u64;
+        reader.read_to(link.ends, visit)?;
+        recovered.note_begin(&link);
+        recovered.add(&reader);
     }
     Ok(recovered)
 }
@@ -152,16 +151,7 @@ pub fn check_one(disk: &dyn Disk, link: &Link) -> Result<(), LogError> {
     let bytes = read(disk.open(&link.path), link)?;
     let from = link.header.follows.end;
     let mut reader = Reader::new(link, bytes, from, from);
-    while link.ends.is_none_or(|tail| reader.offset < tail.offset) && reader.frame(&mut |_, _| Ok(()))? {}
-    match link.ends {
-        Some(tail) => reader.must_end_at(tail),
-        None => reader.verdict().map(drop),
-    }
-}
-
-/// In front of the last command, if there is one.
-pub(super) fn before(end: Lsn) -> Lsn {
-    Lsn(end.0.saturating_sub(1))
+    reader.read_to(link.ends, &mut |_, _| Ok(())).map(drop)
 }
 
 /// Reads one segment frame by frame.
@@ -179,6 +169,20 @@ impl<'a> Reader<'a> {
     fn new(link: &'a Link, bytes: Bytes, next: Lsn, from: Lsn) -> Self {
         let (offset, hash) = (HEADER_BYTES as u64, link.header_hash);
         Self { link, bytes, offset, next, from, hash, commands: 0 }
+    }
+
+    /// Reads every frame up to where the file must end; without that, as long as they go on. Returns how many bytes
+    /// behind them were torn.
+    fn read_to(
+        &mut self,
+        ends: Option<Tail>,
+        visit: &mut dyn FnMut(Epoch, Batch) -> Result<(), LogError>,
+    ) -> Result<u64, LogError> {
+        while ends.is_none_or(|tail| self.offset < tail.offset) && self.frame(visit)? {}
+        match ends {
+            Some(tail) => self.must_end_at(tail).map(|()| 0),
+            None => self.verdict(),
+        }
     }
 
     /// Reads the next chained frame; `false` if there is none.
@@ -280,7 +284,7 @@ pub fn sweep(disk: &dyn Disk, layout: &Layout, manifest: &Manifest, shard: Shard
 }
 
 /// Files of a shard that are provably left-overs of its own, if its log can be read without an error: spares that were
-/// never registered, snapshots that were never adopted, and files that an edit has dropped.
+/// never registered, snapshots and cold files that were never adopted, and files that an edit has dropped.
 ///
 /// # Errors
 /// A call failed.
@@ -300,5 +304,7 @@ pub fn left_overs(
     let snapshots = names.iter().filter_map(|name| parse_snapshot(name));
     let snapshots = snapshots.filter(|snapshot| !record.snapshots.contains_key(snapshot));
     let snapshots = snapshots.map(|snapshot| layout.snapshot(shard, snapshot));
-    Ok(segments.chain(unfinished).chain(snapshots).collect())
+    let cold = names.iter().filter_map(|name| parse_cold(name));
+    let cold = cold.filter(|cold| !record.cold.contains_key(cold)).map(|cold| layout.cold(shard, cold));
+    Ok(segments.chain(unfinished).chain(snapshots).chain(cold).collect())
 }

@@ -8,7 +8,7 @@
 //! | bytes | field of the header |
 //! |---|---|
 //! | 0..8 | magic `MAINSNP1` |
-//! | 8..12 | version, 1 |
+//! | 8..12 | version, 2; in version 1 every entry has its value |
 //! | 12..16 | schema of the entities |
 //! | 16..32 | directory id |
 //! | 32..36 | shard |
@@ -28,11 +28,14 @@
 pub mod block;
 pub mod footer;
 mod reader;
+mod scan;
 #[cfg(all(test, not(loom)))]
 mod tests;
 mod writer;
 
+pub use block::Value;
 pub use reader::{Expected, Summary, Visit, peek_header, read, verify};
+pub use scan::{Scanned, scan};
 pub use writer::{SYNC_BYTES, SnapshotWriter, Written};
 
 use super::bytes::{array, put, u32_at, u64_at};
@@ -41,7 +44,7 @@ use crate::model::{DirectoryId, Epoch, Lsn, Position, ShardId, SnapshotSeq, Time
 /// Bytes in front of the first block.
 pub const HEADER_BYTES: usize = 256;
 /// The format that this code writes, and the newest that it reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"MAINSNP1";
 const HASHED: usize = 224;
@@ -105,7 +108,7 @@ impl SnapshotHeader {
         if hash(header) != array(header, HASHED) {
             return Err(NoHeader::Invalid);
         }
-        if u32_at(header, 8) != VERSION {
+        if u32_at(header, 8) > VERSION {
             return Err(NoHeader::Newer(u32_at(header, 8)));
         }
         let decoded = Self {

@@ -12,6 +12,11 @@ impl Counter {
         self.0.fetch_add(more, Ordering::Relaxed);
     }
 
+    /// Takes away what was added before.
+    pub fn sub(&self, less: u64) {
+        self.0.fetch_sub(less, Ordering::Relaxed);
+    }
+
     /// Starts at zero.
     #[cfg(not(loom))]
     #[must_use]

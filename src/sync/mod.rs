@@ -12,6 +12,8 @@ pub mod mutants;
 pub mod published;
 pub mod room;
 mod shim;
+pub mod spill_gate;
+pub mod takeable;
 pub mod tenure;
 pub mod timeline;
 pub mod watch;

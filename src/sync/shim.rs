@@ -8,6 +8,7 @@ pub use loom::sync::{Arc, atomic};
 #[cfg(not(loom))]
 pub use std::sync::{Arc, atomic};
 
+use std::sync::TryLockError;
 #[cfg(not(loom))]
 pub use std::sync::Weak;
 
@@ -32,5 +33,14 @@ impl<T> Mutex<T> {
     /// Blocks until the lock is free. Holders in this crate never block or await while they have it.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The same, but never blocks: `None` if somebody has it.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 }

@@ -13,8 +13,10 @@ mod support;
 #[path = "../../src/bin/mainstay/tool/mod.rs"]
 mod tool;
 
+mod cold;
 mod damage;
 mod live;
 mod places;
 mod program;
 mod texts;
+mod versions;

@@ -5,19 +5,28 @@ use std::sync::Arc;
 
 use clap::Parser;
 use indicatif::ProgressBar;
+use mainstay::model::Manifest;
 use mainstay::sim::SimDisk;
 use mainstay::storage::disk::Disk;
+use mainstay::storage::layout::Layout;
+use mainstay::storage::manifest_log;
 use mainstay::{Options, Runtime, SyncPolicy};
 
 use crate::log::{history, put};
 use crate::scene::DIR;
 use crate::support::{Counters, add, small};
 use crate::tool::arguments::Arguments;
+use crate::tool::counting::Counting;
 use crate::tool::{self, Exit};
 
 /// Runs the tool; arguments are words. Its output is UTF-8 whatever it was given.
 pub fn run(disk: Arc<dyn Disk>, arguments: &str) -> (Exit, String) {
-    let words = ["mainstay"].into_iter().chain(arguments.split_whitespace());
+    run_words(disk, &arguments.split_whitespace().collect::<Vec<_>>())
+}
+
+/// Runs the tool with words that may have spaces in them.
+pub fn run_words(disk: Arc<dyn Disk>, words: &[&str]) -> (Exit, String) {
+    let words = ["mainstay"].iter().chain(words);
     let arguments = Arguments::try_parse_from(words).unwrap();
     let mut out = Vec::new();
     let exit = tool::run(&arguments.command, disk, &ProgressBar::hidden(), &mut out);
@@ -29,9 +38,28 @@ pub fn run(disk: Arc<dyn Disk>, arguments: &str) -> (Exit, String) {
     (exit, text)
 }
 
+/// Runs the tool on a simulated disk, and tells how many bytes it read and how many it expected to.
+pub fn amounts(sim: &SimDisk, arguments: &str) -> (u64, Option<u64>) {
+    let words = ["mainstay"].into_iter().chain(arguments.split_whitespace());
+    let parsed = Arguments::try_parse_from(words).unwrap();
+    let (read, bar) = (ProgressBar::hidden(), ProgressBar::hidden());
+    let disk = Arc::new(Counting::new(Arc::new(sim.clone()), read.clone()));
+    tool::run(&parsed.command, disk, &bar, &mut Vec::new()).unwrap();
+    assert!(bar.is_finished(), "{arguments}: what follows is printed");
+    (read.position(), bar.length())
+}
+
 /// Runs the tool on a simulated disk.
 pub fn on(sim: &SimDisk, arguments: &str) -> (Exit, String) {
     run(Arc::new(sim.clone()), arguments)
+}
+
+/// Changes the manifest of a directory that nobody has open.
+pub fn change(sim: &SimDisk, change: impl FnOnce(&mut Manifest)) {
+    let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+    let mut opened = manifest_log::open(&disk, &Layout::new(Path::new(DIR))).unwrap();
+    change(&mut opened.manifest);
+    opened.log.change_generation(&opened.manifest).unwrap();
 }
 
 pub fn options() -> Options {

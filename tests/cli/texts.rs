@@ -4,14 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mainstay::model::Digest;
-use mainstay::sim::SimDisk;
-use mainstay::storage::disk::Disk;
-use mainstay::storage::layout::Layout;
-use mainstay::storage::manifest_log;
-use mainstay::{Time, VersionId};
+use mainstay::sim::{FaultKind, Operation, SimDisk};
+use mainstay::{Runtime, Time, VersionId};
 
-use crate::places::{on, rich};
+use crate::places::{change, on, options, rich, run_words};
 use crate::scene::DIR;
+use crate::support::Counters;
 use crate::tool::Exit;
 use crate::tool::text::{clean, escaped, grouped, utc};
 
@@ -32,6 +30,47 @@ fn control_bytes_are_escaped() {
     assert_eq!(escaped(b"a\x1b[2J\n\x80\""), "a\\x1b[2J\\n\\x80\\\"");
     assert_eq!(clean("a\x1b[2J\u{202e}b\u{e9}"), "a\\u{1b}[2J\\u{202e}b\u{e9}");
     assert_eq!(["0", "999", "1,000", "1,234,567"], [0, 999, 1_000, 1_234_567].map(grouped).each_ref().map(|s| &**s));
+}
+
+/// The same directory under another name.
+fn moved(sim: &SimDisk, to: &str) -> SimDisk {
+    let moved = SimDisk::new(3);
+    for (path, bytes) in sim.files() {
+        moved.put(Path::new(to).join(path.strip_prefix(DIR).unwrap()), &bytes);
+    }
+    moved
+}
+
+/// Guards F9: nor does the name of a directory, whatever is said about it.
+#[tokio::test]
+async fn names_of_directories_are_escaped() {
+    let (dir, dest) = ("/a\x1b[2J\nb\u{202e}", "/c\x1b[2J\nd");
+    let sim = moved(&rich(true).await, dir);
+    let run = |words: &[&str]| {
+        let (exit, text) = run_words(Arc::new(sim.clone()), words);
+        assert!(text.contains(r"\u{1b}[2J\n"), "{words:?}: it is named: {text:?}");
+        let acts = ["\x1b", "\u{202e}", "[2J\n"].into_iter().find(|it| text.contains(it));
+        assert_eq!(acts, None, "{words:?}: {text:?}");
+        exit
+    };
+    let sound = |words: &[&str]| assert_eq!(run(words), Exit::Sound, "{words:?}");
+    sound(&["inspect", dir]);
+    sim.put(Path::new(dest).join("notes.txt"), b"x");
+    assert_eq!(run(&["backup", dir, dest]), Exit::Failed, "it is not empty");
+    assert_eq!(run(&["backup", dir, &format!("{dest}/no/where")]), Exit::Failed);
+    assert_eq!(run(&["verify", dest]), Exit::Failed, "it holds no data");
+    assert_eq!(run(&["verify", &format!("{dest}/nowhere")]), Exit::Failed);
+    sim.fail_when(|call| {
+        let is_snapshot = call.path.extension().is_some_and(|end| end == "snap");
+        (call.operation == Operation::Remove && is_snapshot).then_some(FaultKind::ErrorOnce)
+    });
+    sound(&["rollback", dir, "--version", "1"]);
+    sim.fail_when(|call| (call.operation == Operation::Lock).then_some(FaultKind::ErrorOnce));
+    assert_eq!(run(&["rollback", dir, "--version", "1"]), Exit::Failed);
+    sim.disarm();
+    sim.pretend_file_system("nfs");
+    let (exit, text) = run_words(Arc::new(sim.clone()), &["rollback", dir, "--version", "1"]);
+    assert_eq!((exit, text.contains("nfs")), (Exit::Failed, true), "{text}");
 }
 
 #[tokio::test]
@@ -103,11 +142,10 @@ async fn digests_are_of_what_the_snapshots_hold() {
     assert_eq!((exit, text.matches("computed").count()), (Exit::Sound, 2), "{text}");
     assert_eq!(on(&sim, "digest /data --version 77").0, Exit::Failed);
     // A manifest that says something else.
-    let disk: Arc<dyn Disk> = Arc::new(sim.clone());
-    let mut opened = manifest_log::open(&disk, &Layout::new(Path::new(DIR))).unwrap();
-    let snapshot = opened.manifest.shards[1].snapshots.values_mut().next().unwrap();
-    snapshot.digest = Some(Digest { hash: [1; 32], schema: 1 });
-    opened.log.change_generation(&opened.manifest).unwrap();
+    change(&sim, |manifest| {
+        let snapshot = manifest.shards[1].snapshots.values_mut().next().unwrap();
+        snapshot.digest = Some(Digest { hash: [1; 32], schema: 1 });
+    });
     let (exit, text) = on(&sim, "digest /data");
     assert_eq!((exit, text.matches("wrong digest: /data/shard-1/").count()), (Exit::Damage, 1), "{text}");
 }
@@ -122,4 +160,29 @@ async fn left_overs_are_named_and_nothing_else() {
     let (exit, text) = on(&sim, "repair /data --dry-run");
     assert_eq!((exit, text.matches("would move away").count()), (Exit::Sound, 3), "{text}");
     assert!(left_overs.iter().all(|name| text.contains(name)), "{text}");
+}
+
+/// What a repair moves away a runtime removes: files of shards at the next opening, the others with the generation.
+#[tokio::test]
+async fn left_overs_go_by_themselves_too() {
+    let sim: SimDisk = rich(true).await;
+    change(&sim, |_| {});
+    change(&sim, |_| {});
+    let of_shards = ["shard-0/wal-0000000000000999.seg", "shard-1/snapshot-0000000000000099.tmp"];
+    let of_root = ["CURRENT.tmp", "manifest-0000000000000001.log"];
+    of_shards.iter().chain(&of_root).for_each(|name| sim.put(format!("{DIR}/{name}"), &[0; 4096]));
+    let moved = || {
+        let (exit, text) = on(&sim, "repair /data --dry-run");
+        assert_eq!(exit, Exit::Sound, "{text}");
+        let lines = text.lines().filter_map(|line| line.strip_prefix("would move away "));
+        lines.map(|line| line.split(':').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(moved(), [&of_root[..], &of_shards].concat());
+    let runtime = Runtime::open_on(sim.clone(), Counters, options()).await.unwrap();
+    runtime.shutdown().await.unwrap();
+    assert_eq!(moved(), of_root);
+    change(&sim, |_| {});
+    assert_eq!(moved(), [""; 0]);
+    let there = |name: &str| sim.read(format!("{DIR}/{name}")).is_some();
+    assert_eq!(of_shards.into_iter().chain(of_root).find(|name| there(name)), None);
 }

@@ -44,7 +44,7 @@ async fn a_current_that_is_cut_or_followed_by_anything_is_damaged() {
     contents.push([b"\0".as_slice(), &whole].concat());
     contents.push(vec![0; whole.len()]);
     contents.push(line::encode("mainstay-current-1", 2, b"payload", &[]).0);
-    contents.push(line::encode("mainstay-manifest-1", 2, &[], &[]).0);
+    contents.push(line::encode("mainstay-manifest-2", 2, &[], &[]).0);
     contents.push(line::encode("mainstay-current-1", 2, &[], &[1; 32]).0);
     for content in contents {
         let error = refused(&base, &content).await;

@@ -104,11 +104,11 @@ async fn a_newer_manifest_is_told_of_whatever_it_holds() {
     let runtime = open(&sim, 1).await;
     runtime.submit(add("a", 1)).await.unwrap();
     let base = killed(runtime, &sim).await;
-    for (file, kind) in [("CURRENT", "current"), ("manifest-0000000000000001.log", "manifest")] {
+    for (file, kind, known) in [("CURRENT", "current", 1), ("manifest-0000000000000001.log", "manifest", 2)] {
         let path = PathBuf::from(format!("{DIR}/{file}"));
         let old = base.read(&path).unwrap();
         let colon = old.iter().position(|byte| *byte == b':').unwrap();
-        for version in NEWER {
+        for version in NEWER.into_iter().filter(|version| *version > known) {
             let kind = format!("mainstay-{kind}-{version}");
             let (whole, _) = line::encode(&kind, 1, b"what nobody knows yet", &[]);
             let other_hash = [kind.as_bytes(), b":1:0:aa:00\nmore\n"].concat();
@@ -117,12 +117,19 @@ async fn a_newer_manifest_is_told_of_whatever_it_holds() {
                 let sim = base.after_kill();
                 sim.put(&path, &content);
                 match manifest_error(&sim).await {
-                    ManifestError::NewerFormat { path: named, found, supported: 1 } => {
-                        assert_eq!((named, found), (path.clone(), version));
+                    ManifestError::NewerFormat { path: named, found, supported } => {
+                        assert_eq!((named, found, supported), (path.clone(), version, known));
                     }
                     other => panic!("{kind}: {other:?}"),
                 }
             }
+        }
+        for version in 1..known {
+            let sim = base.after_kill();
+            sim.put(&path, &line::encode(&format!("mainstay-{kind}-{version}"), 1, b"what nobody knows now", &[]).0);
+            let error = manifest_error(&sim).await;
+            let ManifestError::OlderFormat { found, supported, .. } = error else { panic!("{kind}: {error:?}") };
+            assert_eq!((found, supported), (version, known));
         }
         for kind in [format!("mainstay-{kind}-0"), "another-thing-2".to_owned(), format!("mainstay-{kind}-")] {
             let sim = base.after_kill();

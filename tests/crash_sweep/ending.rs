@@ -15,7 +15,8 @@ use crate::book::{Book, Ending, Found};
 use crate::complete;
 use crate::ledger::Ledger;
 use crate::point::Point;
-use crate::workload::{FOREIGN, hasty_options, patient_options};
+use crate::stage::{patient_options, resigned_options};
+use crate::workload::FOREIGN;
 
 /// See the module.
 pub struct Reopening {
@@ -23,7 +24,7 @@ pub struct Reopening {
     pub ending: Ending,
 }
 
-type Files = BTreeMap<PathBuf, Vec<u8>>;
+pub type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 impl Reopening {
     /// Returns every contradiction.
@@ -41,7 +42,7 @@ impl Reopening {
     /// `Err`: it cannot go on, and perhaps nothing is wrong about that.
     async fn follow(&self, disk: SimDisk, book: &mut Book, wrong: &mut Vec<String>) -> Result<(), Option<String>> {
         let before = files(&disk);
-        let runtime = self.open(&disk, self.ending).await?;
+        let runtime = self.open(&disk, self.ending, book).await?;
         let found = Found::read(&runtime).map_err(Some)?;
         wrong.extend(book.check_versions(&runtime.versions()));
         drop(runtime);
@@ -57,7 +58,7 @@ impl Reopening {
 
         // Another process: no waiting for the lock.
         let disk = disk.after_kill();
-        let runtime = self.open(&disk, self.ending).await?;
+        let runtime = self.open(&disk, self.ending, book).await?;
         if Found::read(&runtime).map_err(Some)? != found {
             wrong.push("opened twice, it holds something else".to_owned());
         }
@@ -74,7 +75,7 @@ impl Reopening {
         let crashed = disk.crash(self.point.seed.wrapping_add(1));
         drop(runtime);
 
-        let runtime = self.open(&crashed, Ending::PowerCut).await?;
+        let runtime = self.open(&crashed, Ending::PowerCut, book).await?;
         let found_again = Found::read(&runtime).map_err(Some)?;
         wrong.extend(book.check(&found_again, Ending::PowerCut));
         wrong.extend(book.check_versions(&runtime.versions()));
@@ -100,12 +101,14 @@ impl Reopening {
         }
     }
 
-    async fn open(&self, disk: &SimDisk, ending: Ending) -> Result<Runtime<Ledger>, Option<String>> {
+    async fn open(&self, disk: &SimDisk, ending: Ending, book: &Book) -> Result<Runtime<Ledger>, Option<String>> {
         let (policy, shards) = (self.point.policy, self.point.workload.shards());
-        let options = if self.cuts_again() { hasty_options(policy, shards) } else { patient_options(policy, shards) };
         let may_fail = self.point.may_still_fail(ending);
+        let fails = self.cuts_again() || may_fail;
+        let options = if fails { resigned_options(policy, shards) } else { patient_options(policy, shards) };
         match Runtime::open_on(disk.clone(), Ledger, options).await {
             Ok(runtime) => {
+                book.opened();
                 let refused =
                     runtime.recovery().refused().find(|(_, error)| !(may_fail && matches!(error, LogError::Disk(_))));
                 match refused {
@@ -121,7 +124,7 @@ impl Reopening {
 }
 
 /// All files but the lock.
-fn files(disk: &SimDisk) -> Files {
+pub fn files(disk: &SimDisk) -> Files {
     let mut files = disk.files();
     files.retain(|path, _| !path.ends_with("LOCK"));
     files
@@ -129,14 +132,17 @@ fn files(disk: &SimDisk) -> Files {
 
 /// Every version that is listed can be gone back to, nothing of ours is there that nobody names, and what is somebody
 /// else's is untouched.
-fn at_rest(disk: &SimDisk, files: &Files) -> Vec<String> {
-    let (opened, layout): (Arc<dyn Disk>, _) = (Arc::new(disk.after_kill()), Layout::new(Path::new("/data")));
+pub fn at_rest(disk: &SimDisk, files: &Files) -> Vec<String> {
+    // What cannot be read for good need not have kept the directory from opening: an old snapshot, which only stays
+    // until the edit that drops it. Whether it is whole is asked all the same.
+    let (readable, layout) = (disk.after_kill(), Layout::new(Path::new("/data")));
+    readable.mend();
+    let opened: Arc<dyn Disk> = Arc::new(readable.after_kill());
     let manifest = match manifest_log::open(&opened, &layout) {
         Ok(opened) => opened.manifest,
-        // Reads may still fail.
-        Err(_) => return Vec::new(),
+        Err(error) => return vec![format!("its manifest cannot be read: {error}")],
     };
-    let mut wrong = complete::check(&disk.after_kill(), &layout, &manifest);
+    let mut wrong = complete::check(&readable, &layout, &manifest);
     for path in files.keys().filter(|path| path.parent() != Some(Path::new("/data"))) {
         let of_shard = |(shard, record): (ShardId, &ShardRecord)| {
             record.segments.keys().any(|segment| layout.segment(shard, *segment) == *path)

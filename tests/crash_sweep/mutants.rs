@@ -10,8 +10,9 @@ use mainstay::sim::{Operation, SimDisk};
 use mainstay::sync::mutants::{Mutant, switch};
 
 use crate::book::{Book, Ending, Found};
+use crate::stage::{Stage, hasty_options};
 use crate::sweep::{Sweep, block_on};
-use crate::workload::{Stage, Workload, hasty_options};
+use crate::workload::Workload;
 
 /// A mutant is on for the whole process, so nobody else may run meanwhile.
 static ALONE: RwLock<()> = RwLock::new(());
@@ -84,7 +85,8 @@ async fn a_thread_that_wakes_too_late() -> Vec<String> {
     let policy = SyncPolicy::Always;
     let disk = SimDisk::new(1);
     let before: BTreeSet<_> = registry::registered().into_iter().collect();
-    let mut stage = Stage { disk: disk.clone(), policy, shards: 1, book: Book::default(), reopened_at: 0 };
+    let mut stage =
+        Stage { disk: disk.clone(), policy, shards: 1, book: Book::default(), reopened_at: 0, is_patient: false };
     let runtime = stage.open().await.unwrap();
     stage.batch(&runtime, 1, 0).await;
     let ours = registry::registered().into_iter().filter(|name| !before.contains(name));

@@ -9,7 +9,8 @@ use mainstay::{LogError, NotExecuted, Runtime, SyncPolicy};
 use crate::book::{Book, Ending};
 use crate::ending::Reopening;
 use crate::ledger::Ledger;
-use crate::workload::{Stage, Workload};
+use crate::stage::Stage;
+use crate::workload::Workload;
 
 /// What goes wrong at a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +88,7 @@ impl Point {
             shards: self.workload.shards(),
             book: book.copy(book.len()),
             reopened_at: 0,
+            is_patient: false,
         };
         self.run_on(&mut stage, true).await
     }
@@ -130,6 +132,7 @@ impl Point {
             resolved = behind && stage.book.receipts() == receipts + 3;
             stage.book.ask_outcomes(runtime).await;
         }
+        stage.book.only_reads_failed = self.wrong.is_some_and(|wrong| tried.reads.contains(&wrong.call));
         let trace = disk.trace();
         let hit = || trace.iter().filter(|call| self.hits(call));
         stage.book.cache_lied = self.workload.failed_syncs() > 0 || hit().next().is_some();
@@ -184,9 +187,11 @@ impl Point {
                 book.sync_failed = book.cache_lied;
                 disk.fail_when(move |seen| {
                     if seen.number == call && seen.operation.is_mutation() {
-                        let told = book.len();
-                        let ended = (disk_then.after_kill(), Ending::Kill, book.copy(told));
-                        slot.lock().unwrap().get_or_insert(ended);
+                        // First what was told, then the disk: others go on.
+                        let told = book.copy(book.len());
+                        let disk = disk_then.after_kill();
+                        told.may_go_back(&book);
+                        slot.lock().unwrap().get_or_insert((disk, Ending::Kill, told));
                     }
                     None
                 });

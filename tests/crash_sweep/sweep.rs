@@ -10,7 +10,8 @@ use mainstay::sim::SimDisk;
 use crate::book::Book;
 use crate::mutants::unmutated;
 use crate::point::{Counted, Kind, Point, Tried, Wrong};
-use crate::workload::{Stage, Workload};
+use crate::stage::Stage;
+use crate::workload::Workload;
 
 const POLICIES: [SyncPolicy; 3] =
     [SyncPolicy::Always, SyncPolicy::Interval(Duration::from_millis(1)), SyncPolicy::Never];
@@ -49,12 +50,14 @@ pub struct Sweep {
     counted: Counted,
     /// One of so many points is tried.
     stride: usize,
+    /// And under the first policy the power goes at every call.
+    every_cut: bool,
 }
 
 impl Sweep {
     /// Every call that may change what a crash leaves behind.
     pub fn of(workload: Workload) -> Self {
-        Self { workload, counted: Counted::Mutations, stride: 1 }
+        Self { workload, counted: Counted::Mutations, stride: 1, every_cut: false }
     }
 
     /// The same, of every so many points one. Coprime to the number of kinds, so that each of them is tried.
@@ -62,9 +65,14 @@ impl Sweep {
         Self { stride, ..Self::of(workload) }
     }
 
+    /// A power cut at every call under the first policy, and of all else one of so many points.
+    pub fn cuts_of(workload: Workload, stride: usize) -> Self {
+        Self { stride, every_cut: true, ..Self::of(workload) }
+    }
+
     /// The calls that [`Sweep::of`] leaves out, or one point of so many of them.
     pub fn of_reads(workload: Workload, stride: usize) -> Self {
-        Self { workload, counted: Counted::All, stride }
+        Self { stride, counted: Counted::All, ..Self::of(workload) }
     }
 
     /// Tries every point under every policy, and panics if anything was wrong.
@@ -84,10 +92,10 @@ impl Sweep {
             sum.receipts,
             started.elapsed()
         );
-        for violation in sum.violations.iter().take(PRINTED) {
-            println!("{violation}");
-        }
-        assert!(sum.violations.is_empty(), "{} violations", sum.violations.len());
+        // In the message itself, and first in it: often nothing else is kept of a run.
+        let printed: Vec<_> = sum.violations.iter().take(PRINTED).map(String::as_str).collect();
+        let (printed, count) = (printed.join("\n"), sum.violations.len());
+        assert!(sum.violations.is_empty(), "{printed}\n{count} violations");
     }
 
     /// Something that is wrong under one policy, if anything is.
@@ -99,9 +107,17 @@ impl Sweep {
     fn try_until(&self, policy: SyncPolicy, enough: usize) -> Sum {
         let (base, book) = self.base(policy);
         // Under load a timer may join two syncs into one, and the workload is not what it is named after; then again.
+        let mut tries = Vec::new();
         let mut dry_runs = (1..=DRY_RUNS).map(|seed| run(self.point(policy, None, seed), &base, &book));
-        let dry = dry_runs.find(|dry| dry.calls > 0);
-        assert!(dry.is_some(), "{:?} {policy:?} is never what it is named after", self.workload);
+        let dry = dry_runs.find_map(|dry| {
+            if dry.calls > 0 {
+                Some(dry)
+            } else {
+                tries.extend(dry.violations);
+                None
+            }
+        });
+        assert!(dry.is_some(), "{}\nnever what it is named after", tries.join("\n"));
         let dry = dry.unwrap();
         println!("{:?} {policy:?}: {} calls, {} of them reads", self.workload, dry.calls, dry.reads.len());
         let points = self.points(policy, &dry);
@@ -141,7 +157,10 @@ impl Sweep {
                 points.push(self.point(policy, Some(Wrong { call, kind: *kind }), call * 100 + at));
             }
         }
-        points.into_iter().step_by(self.stride).collect()
+        let every_cut = self.every_cut && policy == POLICIES[0];
+        let is_cut = |point: &Point| point.wrong.is_some_and(|wrong| wrong.kind == Kind::PowerCut);
+        let is_tried = |(at, point): &(usize, Point)| at % self.stride == 0 || every_cut && is_cut(point);
+        (0..).zip(points).filter(is_tried).map(|(_, point)| point).collect()
     }
 
     /// Without any fault but the lie, with several seeds. Returns how often that was noticed.
@@ -153,7 +172,8 @@ impl Sweep {
             let (base, book) = self.base(policy);
             let disk = base.crash(seed);
             lie(&disk);
-            let mut stage = Stage { disk, policy, shards: self.workload.shards(), book, reopened_at: 0 };
+            let mut stage =
+                Stage { disk, policy, shards: self.workload.shards(), book, reopened_at: 0, is_patient: false };
             let tried = block_on(seed, point.run_on(&mut stage, false));
             noticed += usize::from(!tried.violations.is_empty());
         }
@@ -161,13 +181,14 @@ impl Sweep {
     }
 
     /// The disk that the workload starts from, everything on it durable, and what was answered there.
-    fn base(&self, policy: SyncPolicy) -> (SimDisk, Book) {
+    pub fn base(&self, policy: SyncPolicy) -> (SimDisk, Book) {
         let mut stage = Stage {
             disk: SimDisk::new(7),
             policy,
             shards: self.workload.shards(),
             book: Book::default(),
             reopened_at: 0,
+            is_patient: true,
         };
         block_on(1, self.workload.prepare(&mut stage));
         (stage.disk.crash(7), stage.book)
@@ -194,7 +215,11 @@ fn run(point: Point, base: &SimDisk, book: &Book) -> Tried {
     let run = || block_on(point.seed, point.run(base, book));
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
         Ok(tried) => tried,
-        Err(_) => Tried { violations: vec![format!("{point}: a panic")], ..Tried::default() },
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
+            Tried { violations: vec![format!("{point}: a panic: {text}")], ..Tried::default() }
+        }
     }
 }
 

@@ -1,15 +1,11 @@
 //! The workloads, each a few opens and batches of commands.
 
-use std::time::Duration;
-
+use mainstay::Runtime;
 use mainstay::protocol::cut::Kind;
 use mainstay::sim::{FaultKind, Operation, SimDisk};
-use mainstay::{Options, RestartBudget, Runtime, SyncPolicy, VersionOptions};
 
-use crate::book::Book;
 use crate::ledger::Ledger;
-
-pub const SEGMENT_BYTES: u64 = 4096;
+use crate::stage::Stage;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workload {
@@ -27,23 +23,15 @@ pub enum Workload {
     FromSnapshot,
     /// Versions and rewrites between batches of two shards; two versions are kept.
     Rewrites,
+    /// Two shards go back to a version, from behind a newer one, while commands come.
+    Rollback,
 }
 
 /// A file of somebody else's among ours, and what it holds.
 pub const FOREIGN: (&str, &[u8]) = ("/data/shard-1/snapshot-1.snap", b"somebody else's");
 
-/// Where a workload runs.
-pub struct Stage {
-    pub disk: SimDisk,
-    pub policy: SyncPolicy,
-    pub shards: u32,
-    pub book: Book,
-    /// The call before which the workload opened the directory for the last time.
-    pub reopened_at: u64,
-}
-
 impl Workload {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::FirstOpen,
         Self::Rolls,
         Self::Reopen,
@@ -55,15 +43,16 @@ impl Workload {
         Self::Snapshots,
         Self::FromSnapshot,
         Self::Rewrites,
+        Self::Rollback,
     ];
 
     pub fn shards(self) -> u32 {
-        if matches!(self, Self::TwoShards | Self::Rewrites) { 2 } else { 1 }
+        if matches!(self, Self::TwoShards | Self::Rewrites | Self::Rollback) { 2 } else { 1 }
     }
 
     /// Does anything get old there?
     pub fn makes_snapshots(self) -> bool {
-        matches!(self, Self::Snapshots | Self::FromSnapshot | Self::Rewrites)
+        matches!(self, Self::Snapshots | Self::FromSnapshot | Self::Rewrites | Self::Rollback)
     }
 
     /// Syncs of log files that fail without any other fault.
@@ -76,7 +65,8 @@ impl Workload {
         if self == Self::FirstOpen {
             return;
         }
-        let runtime = stage.open().await.unwrap();
+        let runtime =
+            if self == Self::Rollback { stage.open_with_keys_in_both().await } else { stage.open().await.unwrap() };
         stage.batch(&runtime, 2, 0).await;
         if self == Self::FromSnapshot {
             runtime.snapshot().await.unwrap();
@@ -84,8 +74,14 @@ impl Workload {
             runtime.snapshot().await.unwrap();
             stage.batch(&runtime, 4, 300).await;
         }
+        if self == Self::Rollback {
+            stage.version_to_go_back_to(&runtime).await;
+        }
         runtime.shutdown().await.unwrap();
-        if self == Self::Rewrites {
+        if self == Self::Rollback {
+            stage.promise_all(&runtime);
+        }
+        if matches!(self, Self::Rewrites | Self::Rollback) {
             stage.disk.put(FOREIGN.0, FOREIGN.1);
         }
         if self == Self::Recover {
@@ -98,9 +94,11 @@ impl Workload {
         self.arm(&stage.disk);
         let runtime = stage.open().await?;
         match self {
-            Self::FirstOpen | Self::Recover => {
-                stage.batch(&runtime, 3, 0).await;
-                stage.batch(&runtime, 2, 0).await;
+            Self::FirstOpen | Self::Recover | Self::TwoShards => {
+                let (counts, pad) = if self == Self::TwoShards { ([8, 8], 50) } else { ([3, 2], 0) };
+                for count in counts {
+                    stage.batch(&runtime, count, pad).await;
+                }
             }
             Self::Rolls => {
                 for _ in 0..5 {
@@ -149,9 +147,14 @@ impl Workload {
                 }
                 stage.batch(&runtime, 4, 0).await;
             }
-            Self::TwoShards => {
-                stage.batch(&runtime, 8, 50).await;
-                stage.batch(&runtime, 8, 50).await;
+            Self::Rollback => {
+                stage.batch(&runtime, 5, 0).await;
+                stage.roll_back(&runtime).await;
+                // Whoever goes on without power only waits for deadlines.
+                if !stage.disk.is_power_cut() {
+                    stage.batch(&runtime, 5, 0).await;
+                    stage.version(&runtime, Kind::Mark).await;
+                }
             }
         }
         Some(runtime)
@@ -166,6 +169,10 @@ impl Workload {
             Self::Restart => assert_eq!(shard.unwrap().restarts, 1),
             Self::Snapshots => assert_eq!(shard.unwrap().snapshots, 3),
             Self::Rewrites => assert_eq!(runtime.unwrap().versions().len(), 2),
+            Self::Rollback => {
+                let versions: Vec<_> = runtime.unwrap().versions().iter().map(|version| version.id.0).collect();
+                assert_eq!(versions, [1, 3], "the second one is gone with the rollback");
+            }
             Self::FromSnapshot => assert!(runtime.unwrap().recovery().shards[0].snapshot.is_some()),
             _ => {}
         }
@@ -202,108 +209,5 @@ impl Workload {
             }
             None
         });
-    }
-}
-
-impl Stage {
-    /// Opens the directory; a fault may forbid it.
-    pub async fn open(&self) -> Option<Runtime<Ledger>> {
-        Runtime::open_on(self.disk.clone(), Ledger, hasty_options(self.policy, self.shards)).await.ok()
-    }
-
-    /// Commands from as many concurrent tasks, over a few keys.
-    pub async fn batch(&mut self, runtime: &Runtime<Ledger>, count: usize, pad: usize) {
-        let keys = ["a", "b", "c", "d", "e"];
-        let entry = |at: usize| self.book.entry(keys[at % keys.len()], pad);
-        let entries = (0..count).map(entry).collect();
-        self.book.submit_all(runtime, entries).await;
-    }
-
-    /// Leaves a log of some files, the last of which is cut short in the middle of a batch.
-    async fn life_that_ends_in_a_power_cut(&mut self) {
-        let runtime = self.open().await.unwrap();
-        for _ in 0..5 {
-            self.batch(&runtime, 4, 300).await;
-        }
-        // Something durable in the last file too.
-        self.batch(&runtime, 2, 0).await;
-        self.sync(&runtime).await;
-        self.disk.count_only_mutations(true);
-        self.disk.fail_in(1, FaultKind::Crash);
-        self.batch(&runtime, 2, 0).await;
-        self.book.power_was_cut();
-        self.disk = self.disk.crash(self.disk.calls());
-        let files = self.disk.files();
-        let logs = files.keys().filter(|path| path.extension().is_some_and(|extension| extension == "seg"));
-        assert!(logs.count() > 3, "nothing has rolled");
-    }
-
-    /// A snapshot, which a fault may forbid.
-    async fn snapshot(&self, runtime: &Runtime<Ledger>) {
-        // What hangs is given up by its deadline; nobody waits for that here.
-        let _ = tokio::time::timeout(Duration::from_millis(300), runtime.snapshot()).await;
-    }
-
-    /// A version, which a fault may forbid.
-    async fn version(&self, runtime: &Runtime<Ledger>, kind: Kind) {
-        let making = async { if kind == Kind::Mark { runtime.mark().await } else { runtime.rewrite().await } };
-        if let Ok(Ok(version)) = tokio::time::timeout(Duration::from_millis(500), making).await {
-            self.book.told_of(&version);
-        }
-    }
-
-    /// An orderly end makes everything durable, whatever the policy.
-    fn promise_all(&mut self, runtime: &Runtime<Ledger>) {
-        for (shard, position) in self.book.records().iter().filter_map(|record| record.given()) {
-            self.book.promise(runtime, shard, position);
-        }
-    }
-
-    /// Has everything synced, also under a policy that would not.
-    async fn sync(&mut self, runtime: &Runtime<Ledger>) {
-        let records = self.book.records();
-        let given = records.iter().rev().find_map(|record| record.given());
-        let Some((shard, position)) = given else { return };
-        let synced = runtime.durable(shard, position);
-        // A fault may keep it from ever happening.
-        if let Ok(Ok(())) = tokio::time::timeout(Duration::from_millis(80), synced).await {
-            self.book.promise(runtime, shard, position);
-        }
-    }
-}
-
-/// For opening without faults: nothing but the disk decides.
-pub fn patient_options(policy: SyncPolicy, shards: u32) -> Options {
-    Options {
-        shards: Some(shards),
-        sync: policy,
-        segment_bytes: SEGMENT_BYTES,
-        command_bytes_max: Options::command_bytes_for(SEGMENT_BYTES),
-        lane_bytes: 1 << 20,
-        versions: VersionOptions { keep: 2, ..VersionOptions::default() },
-        ..Options::new("/data")
-    }
-}
-
-/// For faults: short deadlines, because many points end in one.
-pub fn hasty_options(policy: SyncPolicy, shards: u32) -> Options {
-    Options {
-        sync_deadline: Duration::from_millis(80),
-        submit_deadline: Duration::from_millis(120),
-        view_deadline: Duration::from_millis(50),
-        lock_wait: Duration::from_millis(500),
-        shutdown_deadline: Duration::from_millis(150),
-        restarts: RestartBudget {
-            pause: Duration::from_millis(1),
-            pause_max: Duration::from_millis(1),
-            ..RestartBudget::default()
-        },
-        versions: VersionOptions {
-            keep: 2,
-            sync_deadline: Duration::from_millis(150),
-            write_deadline: Duration::from_millis(300),
-            ..VersionOptions::default()
-        },
-        ..patient_options(policy, shards)
     }
 }

@@ -14,8 +14,10 @@
 mod commit;
 mod cut;
 mod dfs;
+mod headroom;
 mod manifest;
 mod restart;
 mod rollback;
 mod shutdown;
 mod snapshot;
+mod spill;

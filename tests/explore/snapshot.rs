@@ -31,7 +31,9 @@ struct World {
     mutant: Mutant,
     now_ms: u64,
     end: Lsn,
-    /// Jobs whose threads run, with what the state was when they began; and those that were told to end.
+    /// Jobs that wait for their turn; those whose threads run, with what the state was when they began; and those that
+    /// were told to end.
+    queued: BTreeSet<Job>,
     running: BTreeMap<Job, Lsn>,
     cancelled: BTreeSet<Job>,
     /// Whole files; those that the manifest names, or may name.
@@ -54,6 +56,7 @@ enum Step {
     Ask,
     Look,
     Cancel,
+    Begin(Job),
     Written(Job),
     Nothing(Job),
     Fail(Job),
@@ -68,6 +71,7 @@ impl World {
             mutant,
             now_ms: 0,
             end: Lsn::FIRST,
+            queued: BTreeSet::new(),
             running: BTreeMap::new(),
             cancelled: BTreeSet::new(),
             files: BTreeMap::new(),
@@ -90,6 +94,9 @@ impl World {
     fn feed(&mut self, event: Event) {
         let mut effects = Vec::new();
         self.core.on_event(self.now_ms, event, &mut effects);
+        let is_in_time = |effect: &Effect| matches!(effect, Effect::Cancel(job) if self.queued.contains(job));
+        let looked = matches!(event, Event::Looked(_));
+        assert!(!(looked && effects.iter().any(is_in_time)), "given up before its turn has come");
         match (self.mutant, event) {
             (Mutant::RemovesTheUncertain, Event::Adopted(job, EditOutcome::Indeterminate)) => {
                 effects.push(Effect::Remove(job));
@@ -112,9 +119,9 @@ impl World {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Take(job) => {
-                let busy = self.running.keys().any(|job| !self.cancelled.contains(job));
+                let busy = self.running.keys().chain(&self.queued).any(|job| !self.cancelled.contains(job));
                 assert!(!busy && self.adopting.is_none(), "two jobs at a time");
-                self.running.insert(job, self.end);
+                self.queued.insert(job);
             }
             Effect::Cancel(job) => assert!(self.cancelled.insert(job), "cancelled twice"),
             Effect::Adopt(job) => {
@@ -151,6 +158,7 @@ impl Model for World {
                 steps.extend(bad.map(Step::Edit));
             }
         }
+        steps.extend(self.queued.iter().flat_map(|job| [Step::Begin(*job), Step::Fail(*job)]));
         for (job, end) in &self.running {
             let newest = self.named.iter().filter_map(|job| self.files.get(job)).max().copied();
             let nothing = *end <= newest.unwrap_or(Lsn::FIRST);
@@ -184,6 +192,11 @@ impl Model for World {
                 self.cancels -= 1;
                 self.feed(Event::Cancel(Failure::Cancelled));
             }
+            Step::Begin(job) => {
+                self.queued.remove(&job);
+                self.running.insert(job, self.end);
+                self.feed(Event::Begun(job));
+            }
             Step::Written(job) => {
                 let end = self.running.remove(&job).expect("it runs");
                 self.files.insert(job, end);
@@ -194,6 +207,7 @@ impl Model for World {
                 self.feed(Event::Written(job, None));
             }
             Step::Fail(job) => {
+                self.queued.remove(&job);
                 self.running.remove(&job);
                 self.feed(Event::Failed(job, Failure::Failed));
             }

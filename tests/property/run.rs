@@ -133,7 +133,7 @@ impl Run {
         }
         for key in (0..KEYS).map(key) {
             let plain = &self.books[view.shard_of(&key).0 as usize].plain;
-            let found = kv::read(&view, &key, Time(0)).unwrap();
+            let found = kv::read(&view, &key, Time(0)).await.unwrap();
             let found = found.map(|entity| (Bytes::copy_from_slice(entity.value()), entity.expires_ms()));
             assert_eq!(found.as_ref(), plain.present(&key), "{key:?}");
         }

@@ -87,14 +87,18 @@ fn info_tells_what_is_durable() {
 #[test]
 fn info_counts_clients_keys_and_memory() {
     let dir = directory();
-    let flags = ["--shards", "2", "--max-connections", "3", "--memory-bytes", "1000000"];
+    let flags = ["--shards", "2", "--max-connections", "3", "--memory", "32000000"];
     let server = Server::start(dir.path(), &flags);
     let mut raw = server.connect();
     let info = Info::ask(&mut raw);
     assert_eq!(info.number("process_id"), u64::from(server.id()));
     assert_eq!(info.number("tcp_port"), u64::from(server.address.port()));
     assert_eq!((info.number("shards"), info.number("maxclients")), (2, 3));
-    assert_eq!((info.number("used_memory"), info.number("maxmemory")), (0, 1_000_000));
+    assert_eq!((info.number("used_memory"), info.number("maxmemory")), (0, 32_000_000));
+    let parts =
+        ["state", "lanes", "logs", "snapshot_overlap", "cache"].map(|part| info.number(&format!("maxmemory_{part}")));
+    assert_eq!(parts, [22_000_000, 4_000_000, 2_000_000, 2_000_000, 2_000_000]);
+    assert!(info.number("used_memory_rss") > 1_000_000);
     assert_eq!(info.number("total_commands_processed"), 1);
     assert!(!info.0.contains_key("db0"));
     let mut others: Vec<Raw> = (0..2).map(|_| server.connect()).collect();
@@ -155,4 +159,23 @@ fn info_tells_what_was_torn() {
         raw.line("SET k9 again", "+OK");
         assert_eq!(server.signal("TERM").code(), Some(0));
     }
+}
+
+/// Guards F57: a server that has nothing to do takes little, whatever the machine has.
+#[test]
+fn an_idle_server_is_small() {
+    let dir = directory();
+    let server = Server::start(dir.path(), &["--shards", "4"]);
+    let mut raw = server.connect();
+    let info = Info::ask(&mut raw);
+    assert!(info.number("maxmemory") > 0, "a part of what this machine has");
+    println!("{} bytes resident", info.number("used_memory_rss"));
+    assert!(info.number("used_memory_rss") <= 30_000_000, "{}", info.number("used_memory_rss"));
+    raw.send("CONFIG GET maxmemory\r\n");
+    let limit = info.text("maxmemory");
+    raw.expect(format!("*2\r\n$9\r\nmaxmemory\r\n${}\r\n{limit}\r\n", limit.len()));
+    let dir = directory();
+    let unlimited = Server::start(dir.path(), &["--memory", "unlimited"]);
+    let info = Info::ask(&mut unlimited.connect());
+    assert_eq!((info.number("maxmemory"), info.number("maxmemory_state")), (0, 0));
 }

@@ -147,6 +147,14 @@ fn what_was_saved_is_loaded_after_a_kill() {
     }
 }
 
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Guards against a save that stops writers, or loses what they write meanwhile, and one that is called over before it
 /// is.
 #[test]
@@ -160,6 +168,8 @@ fn saves_in_the_background_go_on_beside_writes() {
     raw.expect("+OK\r\n".repeat(2_000));
     let over = AtomicBool::new(false);
     let counted = thread::scope(|scope| {
+        // Also if this one panics.
+        let ends = Ends(&over);
         let counter = scope.spawn(|| {
             let mut raw = server.connect();
             let mut count = 0;
@@ -183,7 +193,7 @@ fn saves_in_the_background_go_on_beside_writes() {
                 is_over
             });
         }
-        over.store(true, Ordering::Relaxed);
+        drop(ends);
         counter.join().unwrap()
     });
     let info = Info::ask(&mut raw);

@@ -22,6 +22,9 @@ fn exit_codes_tell_what_is_wrong() {
     must_refuse(&data, &["--sync", "sometimes"], 2, "interval:MS");
     must_refuse(&data, &["--bind", "0.0.0.0"], 2, "--allow-remote");
     must_refuse(&data, &["--shards", "0"], 2, "shards");
+    must_refuse(&data, &["--memory", "much"], 2, "auto, unlimited");
+    must_refuse(&data, &["--spill", "perhaps"], 2, "yes or no");
+    must_refuse(&data, &["--shards", "2", "--memory", "1000"], 2, "at least 16777216");
     must_refuse(&data, &["--keep-versions", "0"], 2, "--keep-versions");
     must_refuse(&data, &["--snapshot-bytes", "x"], 2, "--snapshot-bytes");
     must_refuse(&data, &["--snapshot-commands", "1.5"], 2, "--snapshot-commands");

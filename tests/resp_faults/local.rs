@@ -28,6 +28,8 @@ pub async fn serve(sim: &SimDisk, change: impl FnOnce(&mut Options)) -> Local {
         view_deadline: Duration::from_millis(100),
         ..Options::new("/data")
     };
+    // Both shards write at a time, for saves and a rewrite.
+    options.snapshots.at_once = 8;
     change(&mut options);
     let runtime = Runtime::open_on(sim.clone(), Kv, options).await.unwrap();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -35,7 +37,7 @@ pub async fn serve(sim: &SimDisk, change: impl FnOnce(&mut Options)) -> Local {
     let settings = Settings {
         address,
         sync: SyncPolicy::Always,
-        memory_bytes: 0,
+        spill: true,
         connections_max: 16,
         requests: RequestLimits { bytes: 1 << 20, arguments: 100 },
         reply_bytes_max: 1 << 20,

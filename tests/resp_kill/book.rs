@@ -4,20 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::mpsc::Sender;
 
+use crate::random::Random;
 use crate::resp::{Raw, request};
-
-/// SplitMix64.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % end
-    }
-}
 
 /// What one client knows of its own keys. Its n-th request follows from n alone, so numbers are all there is to
 /// record.

@@ -5,7 +5,8 @@
 
 use std::thread;
 
-use crate::book::{Book, Random};
+use crate::book::Book;
+use crate::random::Random;
 use crate::resp::{Raw, Server, directory, versions};
 use crate::{CLIENTS, POLICIES, end_at_work, number, seed};
 

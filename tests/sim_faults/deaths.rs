@@ -6,20 +6,11 @@ use mainstay::sim::Operation;
 use mainstay::{NotExecuted, Outcome, ShardId, SubmitError, SyncPolicy};
 use tokio::time::timeout;
 
+use crate::random::Random;
 use crate::scene::{Scene, options, until};
 
 const TASKS: usize = 6;
 const COMMANDS: usize = 150;
-
-/// A generator that gives the same numbers for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
 
 /// Tasks write while somebody kills. Returns when every command has been answered.
 async fn write_while(scene: &Scene, mut kill: impl FnMut() -> bool) {

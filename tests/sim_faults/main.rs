@@ -12,13 +12,18 @@ mod book;
 mod complete;
 #[path = "../support/ledger.rs"]
 mod ledger;
+#[path = "../support/random.rs"]
+mod random;
 
 mod cuts;
 mod deaths;
 mod ends;
+mod going_back;
 mod kills;
 mod manifest;
+mod marks;
 mod moves;
+mod points;
 mod policies;
 mod scene;
 mod shutdowns;

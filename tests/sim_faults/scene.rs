@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mainstay::model::{Epoch, Manifest};
 use mainstay::ractor::{ActorCell, registry};
 use mainstay::sim::{Call, FaultKind, Operation, SimDisk};
 use mainstay::storage::disk::Disk;
 use mainstay::storage::layout::Layout;
 use mainstay::storage::manifest_log;
-use mainstay::{Options, Receipt, RestartBudget, Runtime, ShardId, ShardStats, SyncPolicy};
+use mainstay::{Options, Receipt, RestartBudget, Runtime, ShardId, ShardStats, SnapshotOptions, SyncPolicy};
 use tokio::sync::Mutex;
 
 use crate::book::{Book, Ending, Found};
@@ -41,6 +42,8 @@ pub fn options(policy: SyncPolicy, shards: u32) -> Options {
         lane_bytes: 1 << 20,
         sync_deadline: Duration::from_millis(200),
         view_deadline: Duration::from_millis(200),
+        // Some of them hang, and the others go on.
+        snapshots: SnapshotOptions { at_once: 8, ..SnapshotOptions::default() },
         restarts: RestartBudget {
             restarts: 100,
             pause: Duration::from_millis(1),
@@ -71,6 +74,21 @@ impl Scene {
             syncs.filter(|call| is_manifest(&call.path)).count() >= edits
         })
         .await;
+    }
+
+    /// Waits until the shard's writer has begun this timeline and has its spare.
+    pub async fn begun(&self, shard: u32, epoch: u64) {
+        until("the writer begins", || {
+            let record = self.manifest().shards[shard as usize].clone();
+            let (began, newest) = (record.epochs.last().map(|last| last.segment), record.segments.keys().next_back());
+            record.epoch() >= Epoch(epoch) && began.as_ref() < newest
+        })
+        .await;
+    }
+
+    /// What the manifest's files say now, which may be ahead of what is durable.
+    pub fn manifest(&self) -> Manifest {
+        manifest(&self.disk)
     }
 
     /// Submits one entry, writes down its answer and expects it to be a receipt.
@@ -212,6 +230,10 @@ pub fn is_log(path: &Path) -> bool {
     path.extension().is_some_and(|name| name == "seg")
 }
 
+pub fn is_snapshot(path: &Path) -> bool {
+    path.extension().is_some_and(|name| name == "snap")
+}
+
 pub fn is_manifest(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("manifest-"))
 }
@@ -246,10 +268,11 @@ pub fn writes_after(disk: &SimDisk, path: &Path, operation: Operation, from: u64
 /// What the manifest says is there, and nothing else of ours is; every version can be gone back to. Nobody may be
 /// writing any more.
 pub fn check_at_rest(disk: &SimDisk) {
-    let disk = disk.after_kill();
-    let opened: Arc<dyn Disk> = Arc::new(disk.after_kill());
-    let layout = Layout::new(Path::new("/data"));
-    let manifest = manifest_log::open(&opened, &layout).unwrap().manifest;
-    let wrong = complete::check(&disk.after_kill(), &layout, &manifest);
+    let wrong = complete::check(&disk.after_kill(), &Layout::new(Path::new("/data")), &manifest(disk));
     assert_eq!(wrong, [""; 0]);
+}
+
+fn manifest(disk: &SimDisk) -> Manifest {
+    let disk: Arc<dyn Disk> = Arc::new(disk.after_kill());
+    manifest_log::open(&disk, &Layout::new(Path::new("/data"))).unwrap().manifest
 }

@@ -149,7 +149,9 @@ async fn a_restart_that_reads_while_files_are_dropped_reads_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshotter_that_dies_is_replaced() {
     for operation in [Operation::Create, Operation::Write, Operation::Sync, Operation::Rename, Operation::SyncDir] {
-        let mut scene = Scene::open(tiny(1)).await;
+        let mut in_turn = tiny(1);
+        in_turn.snapshots.at_once = 1;
+        let mut scene = Scene::open(in_turn).await;
         for _ in 0..20 {
             let entry = scene.book.entry("a", 300);
             scene.book.submit(&scene.runtime, entry).await;
@@ -182,6 +184,8 @@ async fn a_snapshotter_that_dies_is_replaced() {
 async fn a_snapshot_that_hangs_is_given_up() {
     for cancelled in [false, true] {
         let mut hasty = tiny(1);
+        // Whoever hangs has no turn any more.
+        hasty.snapshots.at_once = 1;
         if !cancelled {
             hasty.snapshots.deadline = Duration::from_millis(100);
         }

@@ -239,7 +239,7 @@ async fn what_cannot_be_read_is_not_damage() {
         let (base, expected) = at_rest(beside).await;
         let sim = base.after_kill();
         let mut bytes = sim.read(snapshot(0, 2)).unwrap();
-        bytes[8] = 2;
+        bytes[8] = 3;
         let hash = blake3::hash(&bytes[..224]);
         bytes[224..256].copy_from_slice(hash.as_bytes());
         sim.put(snapshot(0, 2), &bytes);
@@ -249,7 +249,7 @@ async fn what_cannot_be_read_is_not_damage() {
         let refused: Vec<_> = runtime.recovery().refused().collect();
         let newer = matches!(
             refused[..],
-            [(ShardId(0), LogError::Snapshot(SnapshotError::NewerFormat { found: 2, supported: 1, .. }))]
+            [(ShardId(0), LogError::Snapshot(SnapshotError::NewerFormat { found: 3, supported: 2, .. }))]
         );
         assert!(newer, "{refused:?}");
         assert!(sim.files() == before, "a failed open has changed something");
@@ -273,7 +273,7 @@ async fn what_cannot_be_read_is_not_damage() {
 async fn a_version_that_is_retired_takes_nothing_from_a_refused_shard() {
     let (base, _) = at_rest(Beside::Older).await;
     let mut bytes = base.read(snapshot(0, 2)).unwrap();
-    bytes[8] = 2;
+    bytes[8] = 3;
     let hash = blake3::hash(&bytes[..224]);
     bytes[224..256].copy_from_slice(hash.as_bytes());
     base.put(snapshot(0, 2), &bytes);

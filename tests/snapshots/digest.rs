@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use mainstay::{Abort, At, LogError, OpenError, Options, Runtime, StateMachine, Txn, VersionError};
+use mainstay::{Abort, At, LogError, Memory, OpenError, Options, Runtime, StateMachine, Txn, VersionError};
 
 use super::reclaim::write;
 use super::rollback::sums;
@@ -82,7 +82,7 @@ async fn a_replay_that_differs_is_refused() {
         "{refused:?}"
     );
     assert_eq!(runtime.view().await.get(b"b").unwrap().unwrap().sum, before, "nothing was touched");
-    let looked = Runtime::open_at(Moody, dir.path(), version.id).await;
+    let looked = Runtime::open_at(Moody, dir.path(), version.id, Memory::Unlimited).await;
     assert!(matches!(looked, Err(OpenError::Shard { error: LogError::Digest { .. }, .. })));
     runtime.shutdown().await.unwrap();
     let runtime = Runtime::open(Moody, options).await.unwrap();

@@ -14,7 +14,10 @@ mod random;
 mod support;
 
 mod backup;
+mod backup_digest;
 mod backup_faults;
+#[cfg(unix)]
+mod composed;
 mod damage;
 mod digest;
 mod disk;

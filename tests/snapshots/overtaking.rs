@@ -7,7 +7,9 @@ use super::reclaim::write;
 use crate::support::{Counters, small};
 
 fn options() -> Options {
-    Options { shards: Some(1), ..small("/data".as_ref()) }
+    let mut options = Options { shards: Some(1), ..small("/data".as_ref()) };
+    options.snapshots.at_once = 2;
+    options
 }
 
 /// Of the shard's first snapshot, whoever takes it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mainstay::{OpenError, Options, Outcome, Runtime, ShardId, VersionError, VersionId, View};
+use mainstay::{Memory, OpenError, Options, Outcome, Runtime, ShardId, VersionError, VersionId, View};
 
 use super::reclaim::{files, write};
 use crate::support::{Counters, Entity, add, directory, small};
@@ -84,13 +84,13 @@ async fn a_version_is_looked_at_while_the_runtime_goes_on() {
         }
     });
     for _ in 0..20 {
-        let view = Runtime::open_at(Counters, dir.path(), version.id).await.unwrap();
+        let view = Runtime::open_at(Counters, dir.path(), version.id, Memory::Unlimited).await.unwrap();
         assert_eq!(sums(&view), expected);
     }
     stop.store(true, Ordering::Relaxed);
     writer.await.unwrap();
     runtime.retire(version.id).await.unwrap();
-    let gone = Runtime::open_at(Counters, dir.path(), version.id).await;
+    let gone = Runtime::open_at(Counters, dir.path(), version.id, Memory::Unlimited).await;
     assert!(matches!(gone, Err(OpenError::NoVersion { version: VersionId(1) })));
 }
 

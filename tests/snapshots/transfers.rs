@@ -89,6 +89,7 @@ fn sum_at(dir: &std::path::Path, version: &Version) -> i64 {
             let expected = snapshot::Expected::recorded(manifest.directory, shard, *number, record);
             let path = layout.snapshot(shard, *number);
             snapshot::read(disk.as_ref(), &path, &expected, &mut |_, key, value| {
+                let snapshot::Value::Here(value) = value else { unreachable!("all of it is in memory") };
                 let entity: Entity = mainstay::codec::decode(value)?;
                 assert_eq!(sums.insert(key.to_vec(), entity.sum), None);
                 Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use mainstay::{Options, Runtime, VersionError, VersionId};
+use mainstay::{Options, Runtime, ShardStats, VersionError, VersionId};
 
 use super::disk::until;
 use super::reclaim::{files, write};
@@ -83,4 +83,58 @@ async fn a_rewrite_begins_by_itself() {
     }
     let shards = runtime.stats().shards;
     assert!(shards.iter().all(|shard| !shard.longest_hold.is_zero()));
+}
+
+/// What an opening finds behind the snapshots has grown too.
+#[tokio::test]
+async fn a_rewrite_begins_by_itself_for_what_was_found() {
+    let dir = directory();
+    let mut options = Options { shards: Some(2), ..small(dir.path()) };
+    let runtime = Runtime::open(Counters, options.clone()).await.unwrap();
+    while runtime.stats().shards.iter().map(|shard| shard.wal_bytes).sum::<u64>() < 60_000 {
+        write(&runtime, 50).await;
+    }
+    runtime.shutdown().await.unwrap();
+    (options.versions.rewrite_bytes, options.versions.rewrite_percent) = (50_000, 0);
+    let runtime = Runtime::open(Counters, options).await.unwrap();
+    until("it is rewritten", || runtime.versions().len() == 1).await;
+}
+
+#[tokio::test]
+async fn the_snapshots_of_a_rewrite_are_counted() {
+    let dir = directory();
+    let runtime = Runtime::open(Counters, Options { shards: Some(2), ..small(dir.path()) }).await.unwrap();
+    write(&runtime, 50).await;
+    let ends = |stats: &[ShardStats]| stats.iter().map(|shard| shard.newest_snapshot).collect::<Vec<_>>();
+    assert_eq!(ends(&runtime.stats().shards), [None, None]);
+    let first = runtime.rewrite().await.unwrap();
+    write(&runtime, 50).await;
+    runtime.snapshot().await.unwrap();
+    let shards = runtime.stats().shards;
+    for shard in &shards {
+        let last = shard.last_snapshot.as_ref().unwrap();
+        assert_eq!((shard.snapshots, shard.snapshots_failed, shard.snapshot_running), (2, 0, false));
+        assert!(last.syncing > Duration::ZERO && last.syncing <= last.duration);
+        assert_eq!(shard.newest_snapshot, Some(last.end));
+    }
+    runtime.rollback(first.id).await.unwrap();
+    let at_first: Vec<_> = first.ends.iter().copied().map(Some).collect();
+    assert_eq!(ends(&runtime.stats().shards), at_first);
+}
+
+/// Its version takes no other one's place.
+#[tokio::test]
+async fn a_backup_costs_no_version() {
+    let dir = directory();
+    let mut options = small(&dir.path().join("live"));
+    options.versions.keep = 2;
+    let runtime = Runtime::open(Counters, options).await.unwrap();
+    let mut kept = Vec::new();
+    for n in 0..2 {
+        write(&runtime, 20).await;
+        kept.push(runtime.mark().await.unwrap());
+        let made = runtime.backup(dir.path().join(format!("backup-{n}"))).await.unwrap();
+        assert!(!kept.contains(&made));
+    }
+    assert_eq!(runtime.versions(), kept);
 }

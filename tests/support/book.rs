@@ -13,12 +13,18 @@ use mainstay::{Durability, LostRange, Outcome, Position, Receipt, Runtime, Shard
 
 use crate::ledger::{Account, Entry, Ledger, fold, position};
 
+#[path = "line.rs"]
+mod line;
+
+use line::{Phase, Rollback};
+
 /// What a caller was told about its command.
 #[derive(Clone, Debug)]
 pub struct Record {
     pub id: u64,
     pub key: Vec<u8>,
     pub answer: Result<Receipt<u64>, SubmitError>,
+    pub phase: Phase,
 }
 
 /// How a disk came to its end.
@@ -40,9 +46,11 @@ pub struct Book {
     pub sync_failed: bool,
     /// A sync of a log file has failed: the cache shows what the disk does not have.
     pub cache_lied: bool,
+    /// Nothing has gone wrong but reads.
+    pub only_reads_failed: bool,
     next_id: Arc<AtomicU64>,
-    /// The newest version that somebody was told of; 0 for none.
-    version: Arc<AtomicU64>,
+    /// The versions that somebody was told of, and the rollback, if there is one.
+    rollback: Arc<Mutex<Rollback>>,
 }
 
 /// What a reopened directory holds: every shard's commands in order, and the accounts.
@@ -70,8 +78,9 @@ impl Book {
         Entry { key: key.as_bytes().to_vec(), id, pad: vec![0x5a; pad] }
     }
 
-    fn record(&self, entry: &Entry, answer: Result<Receipt<u64>, SubmitError>) {
-        let record = Record { id: entry.id, key: entry.key.clone(), answer };
+    fn record(&self, entry: &Entry, submitted: Phase, answer: Result<Receipt<u64>, SubmitError>) {
+        let phase = if self.phase() == submitted { submitted } else { Phase::Meanwhile };
+        let record = Record { id: entry.id, key: entry.key.clone(), answer, phase };
         self.records.lock().unwrap().push(record);
     }
 
@@ -83,24 +92,13 @@ impl Book {
     /// Another book, with the first so many answers of this one.
     pub fn copy(&self, count: usize) -> Self {
         let records = self.records().into_iter().take(count).collect();
-        let version = Arc::new(AtomicU64::new(self.version()));
-        Self { records: Arc::new(Mutex::new(records)), version, ..self.clone() }
+        let rollback = self.rollback.lock().unwrap().clone();
+        Self { records: Arc::new(Mutex::new(records)), rollback: Arc::new(Mutex::new(rollback)), ..self.clone() }
     }
 
     /// Somebody was told of a version.
     pub fn told_of(&self, version: &Version) {
-        self.version.fetch_max(version.id.0, Ordering::Relaxed);
-    }
-
-    fn version(&self) -> u64 {
-        self.version.load(Ordering::Relaxed)
-    }
-
-    /// The newest version is there, or one that is newer still.
-    pub fn check_versions(&self, versions: &[Version]) -> Vec<String> {
-        let newest = versions.last().map_or(0, |version| version.id.0);
-        let gone = newest < self.version();
-        gone.then(|| format!("version {} was made, and {newest} is the newest", self.version())).into_iter().collect()
+        self.rollback.lock().unwrap().told_of(version);
     }
 
     /// How many answers are written down.
@@ -110,8 +108,9 @@ impl Book {
 
     /// Submits one entry and writes down its answer.
     pub async fn submit(&self, runtime: &Runtime<Ledger>, entry: Entry) {
+        let submitted = self.phase();
         let answer = runtime.submit(entry.clone()).await;
-        self.record(&entry, answer);
+        self.record(&entry, submitted, answer);
     }
 
     /// Submits entries from as many tasks and writes down the answers.
@@ -186,16 +185,19 @@ impl Book {
     /// Holds what was found against what was told. Returns every contradiction.
     pub fn check(&self, found: &Found, ending: Ending) -> Vec<String> {
         let mut wrong = found.check_model();
+        wrong.extend(self.check_lines(found));
+        let is_back = self.is_back(found);
         for record in &self.records() {
-            wrong.extend(self.check_record(record, found, ending));
+            wrong.extend(self.check_record(record, found, ending, is_back));
         }
         for (shard, position, id, outcome) in &self.outcomes {
             let there = found.id_at(*shard, *position) == Some(*id);
             let excused = self.sync_failed || self.is_named_lost(*shard, *position);
+            let abandoned = self.may_be_abandoned(*id, is_back);
             let false_claim = match outcome {
-                Outcome::Durable => !there,
-                Outcome::Accepted => ending == Ending::Kill && !there && !excused,
-                Outcome::NotExecuted | Outcome::Forgotten => there,
+                Outcome::Durable => !there && !abandoned,
+                Outcome::Accepted => ending == Ending::Kill && !there && !excused && !abandoned,
+                Outcome::NotExecuted | Outcome::Forgotten | Outcome::RolledBack => there,
                 _ => false,
             };
             if false_claim {
@@ -206,7 +208,7 @@ impl Book {
         wrong
     }
 
-    fn check_record(&self, record: &Record, found: &Found, ending: Ending) -> Vec<String> {
+    fn check_record(&self, record: &Record, found: &Found, ending: Ending, is_back: bool) -> Vec<String> {
         let mut wrong = Vec::new();
         let (id, at) = (record.id, found.position_of(record.id));
         let Some((shard, position)) = record.given() else {
@@ -232,7 +234,7 @@ impl Book {
                     ending == Ending::Kill && !excused
                 }
             };
-            if promised && at.is_none() {
+            if promised && at.is_none() && !self.is_abandoned(record, is_back) {
                 wrong.push(format!(
                     "entry {id} was answered {:?} at {shard} {position} and is gone after {ending:?}",
                     receipt.durability
@@ -247,14 +249,15 @@ impl Book {
 
     /// Holds `outcome` of a reopened runtime against what it holds.
     pub async fn check_outcomes(&self, runtime: &Runtime<Ledger>, found: &Found) -> Vec<String> {
-        let mut wrong = Vec::new();
+        let (mut wrong, is_back) = (Vec::new(), self.is_back(found));
         for record in &self.records() {
             let Some((shard, position)) = record.given() else { continue };
             let outcome = runtime.outcome(shard, position).await;
             let there = found.position_of(record.id).is_some();
-            let expected = if there { Outcome::Durable } else { Outcome::NotExecuted };
-            if outcome != expected {
-                wrong.push(format!("reopened: outcome of {shard} {position} is {outcome:?}, not {expected:?}"));
+            let is_true = if there { outcome == Outcome::Durable } else { self.may_say(record, is_back, outcome) };
+            if !is_true {
+                let there = if there { "there" } else { "not there" };
+                wrong.push(format!("reopened: outcome of {shard} {position} is {outcome:?}, and it is {there}"));
             }
         }
         wrong

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use mainstay::model::{Lsn, Manifest, Point, SegmentSeq};
+use mainstay::storage::cold::{self, ColdError, ColdId, Found};
 use mainstay::storage::disk::Disk;
 use mainstay::storage::layout::Layout;
 use mainstay::storage::recovery::{self, Wanted};
@@ -27,6 +28,29 @@ pub fn check(disk: &dyn Disk, layout: &Layout, manifest: &Manifest) -> Vec<Strin
             if let Err(error) = snapshot::verify(disk, &layout.snapshot(shard, *number), &expected) {
                 wrong.push(error.to_string());
             }
+            let gone = snapshot.cold.iter().filter(|file| !record.cold.contains_key(file));
+            wrong.extend(gone.map(|file| format!("{shard}, {number:?} refers to {file}, which is gone")));
+        }
+        wrong.extend(check_cold(disk, layout, manifest, shard));
+    }
+    wrong
+}
+
+/// Every cold file that is named is there, whole, and has what was recorded.
+fn check_cold(disk: &dyn Disk, layout: &Layout, manifest: &Manifest, shard: ShardId) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (file, cold) in manifest.shard(shard).into_iter().flat_map(|record| &record.cold) {
+        let id = ColdId { directory: manifest.directory, shard, file: *file };
+        let scanned = cold::scan(disk, layout, id, &mut |found| {
+            if let Found::Damaged(error) = found {
+                wrong.push(error.to_string());
+            }
+            Ok::<_, ColdError>(())
+        });
+        match scanned {
+            Ok(scanned) if (scanned.bytes, scanned.values) == (cold.bytes, cold.values) => {}
+            Ok(scanned) => wrong.push(format!("{shard}, {file} is {scanned:?}, not {cold:?}")),
+            Err(error) => wrong.push(error.to_string()),
         }
     }
     wrong

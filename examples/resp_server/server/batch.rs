@@ -150,10 +150,11 @@ impl<'a> Batch<'a> {
         };
         let now = kv::wall_clock();
         if self.pending.is_empty() {
-            reads::read(&view, read, now, &mut self.output);
+            reads::read(&view, read, now, &mut self.output).await;
         } else {
             let protocol = self.output.protocol;
-            self.pending.reply(protocol, |output| reads::read(&view, read, now, output));
+            let write = async |output: &mut Output| reads::read(&view, read, now, output).await;
+            self.pending.reply(protocol, write).await;
         }
         self.view = Some(view);
         ControlFlow::Continue(())
@@ -166,7 +167,7 @@ impl<'a> Batch<'a> {
         let view = self.shared.runtime.view().await;
         match keyspace {
             Keyspace::Size => reads::size(&view, &mut self.output),
-            Keyspace::Scan(scan) => self.scan(&view, &scan),
+            Keyspace::Scan(scan) => self.scan(&view, &scan).await,
             Keyspace::Keys(pattern) => self.keys(view, pattern.to_vec()).await,
             Keyspace::Digest => self.digest(view).await,
             Keyspace::Clear => {}
@@ -197,8 +198,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    fn scan(&mut self, view: &View<Entity>, scan: &Scan<'_>) {
-        match scan::scan(view, scan, kv::wall_clock()) {
+    async fn scan(&mut self, view: &View<Entity>, scan: &Scan<'_>) {
+        match scan::scan(view, scan, kv::wall_clock()).await {
             Ok(found) => {
                 self.output.array(2);
                 self.output.bulk(found.cursor.to_string().as_bytes());

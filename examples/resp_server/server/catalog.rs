@@ -4,7 +4,7 @@ use mainstay::SyncPolicy;
 
 use super::glob;
 use super::reply::Output;
-use super::settings::Settings;
+use super::settings::Shared;
 use super::table::{self, COMMANDS, Spec};
 
 /// `COMMAND INFO`, of all commands or of some.
@@ -45,7 +45,8 @@ fn describe(spec: &Spec, output: &mut Output) {
 }
 
 /// `CONFIG GET`: those that clients and `redis-benchmark` look at.
-pub fn config(patterns: &[&[u8]], settings: &Settings, output: &mut Output) {
+pub fn config(patterns: &[&[u8]], shared: &Shared, output: &mut Output) {
+    let settings = &shared.settings;
     let sync = match settings.sync {
         SyncPolicy::Always => "always",
         SyncPolicy::Interval(_) => "everysec",
@@ -53,7 +54,9 @@ pub fn config(patterns: &[&[u8]], settings: &Settings, output: &mut Output) {
     };
     let connections = settings.connections_max.to_string();
     let request_bytes = settings.requests.bytes.to_string();
-    let memory_bytes = settings.memory_bytes.to_string();
+    // As Redis: 0 where there is no limit.
+    let memory_bytes = shared.runtime.stats().memory.limit.unwrap_or(0).to_string();
+    let spill = if settings.spill { "yes" } else { "no" };
     let all = [
         ("appendfsync", sync),
         ("appendonly", "yes"),
@@ -61,6 +64,8 @@ pub fn config(patterns: &[&[u8]], settings: &Settings, output: &mut Output) {
         ("maxclients", connections.as_str()),
         ("maxmemory", memory_bytes.as_str()),
         ("maxmemory-policy", "noeviction"),
+        // The only one that is not one of Redis's.
+        ("mainstay-spill", spill),
         ("proto-max-bulk-len", request_bytes.as_str()),
         ("save", ""),
     ];

@@ -3,17 +3,18 @@
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 
-use mainstay::{NotExecuted, Position, ShardStats, SyncPolicy};
+use mainstay::{NotExecuted, Position, ShardStats, Stats, SyncPolicy};
 
 use super::persistence;
 use super::settings::{REDIS_VERSION, Shared};
 
 type Section = fn(&Shared, &mut Lines);
 
-const SECTIONS: [(&str, Section); 7] = [
+const SECTIONS: [(&str, Section); 8] = [
     ("Server", server),
     ("Clients", clients),
     ("Memory", memory),
+    ("Cold", cold),
     ("Persistence", persistence::section),
     ("Stats", counters),
     ("mainstay", mainstay),
@@ -66,9 +67,52 @@ fn clients(shared: &Shared, lines: &mut Lines) {
 }
 
 fn memory(shared: &Shared, lines: &mut Lines) {
-    let shards = shared.runtime.stats().shards;
-    lines.put("used_memory", shards.iter().map(|shard| shard.memory_bytes).sum::<u64>());
-    lines.put("maxmemory", shared.settings.memory_bytes);
+    let Stats { shards, memory, cache_bytes, .. } = shared.runtime.stats();
+    let sum = |number: fn(&ShardStats) -> u64| shards.iter().map(number).sum::<u64>();
+    // Of each shard, for all of them; as Redis: 0 where there is no limit.
+    let all = |bytes: Option<u64>| bytes.unwrap_or(0) * shards.len() as u64;
+    lines.put("used_memory", sum(|shard| shard.memory_bytes));
+    lines.put("used_memory_keys", sum(|shard| shard.keys_bytes));
+    lines.put("used_memory_rss", resident_bytes().unwrap_or(0));
+    lines.put("used_memory_logs", sum(|shard| shard.log_kept_bytes));
+    lines.put("used_memory_snapshot_overlap", sum(|shard| shard.snapshot_overlap_bytes));
+    lines.put("used_memory_cache", cache_bytes);
+    lines.put("maxmemory", memory.limit.unwrap_or(0));
+    lines.put("maxmemory_policy", "noeviction");
+    lines.put("maxmemory_state", all(memory.state_bytes));
+    lines.put("maxmemory_lanes", all(Some(memory.lane_bytes.into())));
+    lines.put("maxmemory_logs", all(Some(memory.log_bytes)));
+    lines.put("maxmemory_snapshot_overlap", all(memory.overlap_bytes));
+    lines.put("maxmemory_cache", memory.cache_bytes);
+}
+
+/// What is in files and not in memory, of all shards.
+fn cold(shared: &Shared, lines: &mut Lines) {
+    let Stats { shards, cold_reads, cache_hits, .. } = shared.runtime.stats();
+    let sum = |number: fn(&ShardStats) -> u64| shards.iter().map(number).sum::<u64>();
+    let (live, values) = (sum(|shard| shard.cold_live), sum(|shard| shard.cold_values));
+    lines.put("spill", if shared.settings.spill { "yes" } else { "no" });
+    lines.put("cold_keys", sum(|shard| shard.cold_entries));
+    lines.put("cold_files", sum(|shard| shard.cold_files));
+    lines.put("cold_bytes", sum(|shard| shard.cold_bytes));
+    lines.put("cold_values", values);
+    lines.put("cold_values_live", live);
+    // Without any file nothing is dead.
+    lines.put("cold_live_ratio", format_args!("{:.2}", if values > 0 { live as f64 / values as f64 } else { 1.0 }));
+    lines.put("cold_reads", cold_reads);
+    lines.put("cold_cache_hits", cache_hits);
+    lines.put("spills", sum(|shard| shard.spills));
+    lines.put("cold_returns", sum(|shard| shard.returns));
+    lines.put("compactions", sum(|shard| shard.compactions));
+    lines.put("spill_failures", sum(|shard| shard.spill_failures));
+}
+
+/// What the process has in memory, where `/proc` tells.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
+    Some(kibibytes * 1024)
 }
 
 fn counters(shared: &Shared, lines: &mut Lines) {

@@ -44,7 +44,7 @@ pub struct Page {
     /// Saves of all shards, and those that the runtime took by itself.
     pub saves: Course,
     pub rewrites: Course,
-    /// How many `SAVE` and `BGSAVE` are under way.
+    /// How many saves and rewrites are under way: their snapshots are none that the runtime takes by itself.
     saving: usize,
     /// Snapshots of each shard that were looked at.
     seen: Vec<u64>,
@@ -96,7 +96,7 @@ impl Ledger {
         if kind != Kind::Save {
             course.since = Some(began);
         }
-        page.saving += usize::from(kind != Kind::Rewrite);
+        page.saving += 1;
         Some(Running { ledger: Arc::clone(self), kind, began, ok: false })
     }
 
@@ -134,6 +134,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let mut page = self.ledger.lock();
         let took = Some(self.began.elapsed());
+        page.saving -= 1;
         match self.kind {
             Kind::Rewrite => {
                 page.rewrites.since = None;
@@ -146,7 +147,6 @@ impl Drop for Running {
             // Redis tells how long a save took only if it ran in the background.
             Kind::Save => page.saves.end(self.ok, None),
         }
-        page.saving -= 1;
         if self.ok {
             page.last_save_s = now_s();
         }

@@ -64,10 +64,10 @@ impl Pending {
     }
 
     /// Adds a reply that need not wait.
-    pub fn reply(&mut self, protocol: super::reply::Protocol, write: impl FnOnce(&mut Output)) {
+    pub async fn reply(&mut self, protocol: super::reply::Protocol, write: impl AsyncFnOnce(&mut Output)) {
         let before = self.ready.len();
         self.ready.protocol = protocol;
-        write(&mut self.ready);
+        write(&mut self.ready).await;
         self.places.push_back(Place::Ready(self.ready.len() - before));
     }
 

@@ -18,7 +18,7 @@ pub fn section(shared: &Shared, lines: &mut Lines) {
     let has_failed = page.saves.failed || shards.iter().any(|shard| shard.last_snapshot_failed);
     // It listens only when everything is there.
     lines.put("loading", 0);
-    lines.put("rdb_changes_since_last_save", changes(shared, &shards));
+    lines.put("rdb_changes_since_last_save", changes(&shards));
     lines.put("rdb_bgsave_in_progress", u8::from(running_s.is_some()));
     lines.put("rdb_last_save_time", page.last_save_s);
     lines.put("rdb_last_bgsave_status", status(has_failed));
@@ -39,13 +39,9 @@ pub fn section(shared: &Shared, lines: &mut Lines) {
 }
 
 /// Commands in the log that no snapshot holds: what changed nothing counts too.
-fn changes(shared: &Shared, shards: &[ShardStats]) -> u64 {
-    let found = shared.runtime.recovery().shards.iter().map(|shard| shard.snapshot);
-    let new = shards.iter().zip(found).map(|(shard, found)| {
-        let saved = shard.last_snapshot.as_ref().map(|last| last.end).or(found);
-        shard.answered.lsn.since(saved.map_or(Lsn(1), |end| end.lsn))
-    });
-    new.sum()
+fn changes(shards: &[ShardStats]) -> u64 {
+    let new = |shard: &ShardStats| shard.answered.lsn.since(shard.newest_snapshot.map_or(Lsn::FIRST, |end| end.lsn));
+    shards.iter().map(new).sum()
 }
 
 fn status(failed: bool) -> &'static str {

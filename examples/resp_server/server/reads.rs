@@ -8,12 +8,12 @@ use super::reply::Output;
 use super::wrong::unreadable;
 
 /// Writes the reply to a read.
-pub fn read(view: &View<Entity>, read: &Read<'_>, now: Time, output: &mut Output) {
+pub async fn read(view: &View<Entity>, read: &Read<'_>, now: Time, output: &mut Output) {
     let written = match read {
-        Read::GetMany(keys) => get_many(view, keys, now, output),
-        Read::Exists(keys) => exists(view, keys, now, output),
+        Read::GetMany(keys) => get_many(view, keys, now, output).await,
+        Read::Exists(keys) => exists(view, keys, now, output).await,
         Read::Get(key) | Read::Length(key) | Read::Lifetime(key, _) | Read::Type(key) => {
-            kv::read(view, key, now).map(|entity| one(read, entity.as_deref(), now, output))
+            kv::read(view, key, now).await.map(|entity| one(read, entity.as_deref(), now, output))
         }
     };
     if let Err(error) = written {
@@ -50,13 +50,13 @@ fn lifetime(entity: Option<&Entity>, unit_ms: u64, now: Time) -> i64 {
     }
 }
 
-fn get_many(view: &View<Entity>, keys: &[&[u8]], now: Time, output: &mut Output) -> Result<(), ReadError> {
-    let found = kv::read_many(view, keys, now)?;
+async fn get_many(view: &View<Entity>, keys: &[&[u8]], now: Time, output: &mut Output) -> Result<(), ReadError> {
+    let found = kv::read_many(view, keys, now).await?;
     output.bulks(found.iter().map(|entity| entity.as_deref().map(Entity::value)));
     Ok(())
 }
 
-fn exists(view: &View<Entity>, keys: &[&[u8]], now: Time, output: &mut Output) -> Result<(), ReadError> {
-    output.count(kv::read_many(view, keys, now)?.iter().flatten().count());
+async fn exists(view: &View<Entity>, keys: &[&[u8]], now: Time, output: &mut Output) -> Result<(), ReadError> {
+    output.count(kv::read_many(view, keys, now).await?.iter().flatten().count());
     Ok(())
 }

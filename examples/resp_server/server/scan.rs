@@ -59,32 +59,33 @@ pub struct Found {
 }
 
 /// Looks at about as many keys as the scan says.
-pub fn scan(view: &View<Entity>, scan: &Scan<'_>, now: Time) -> Result<Found, ReadError> {
+pub async fn scan(view: &View<Entity>, scan: &Scan<'_>, now: Time) -> Result<Found, ReadError> {
     let shards = u32::try_from(view.shards().count()).unwrap_or(u32::MAX);
     let mut cursor = Cursor::decode(scan.cursor);
     let mut keys = Vec::new();
     let mut left = scan.count;
     while left > 0 && cursor.shard < shards {
         let shard = ShardId(cursor.shard);
-        let (entries, next) = page(view, cursor, left)?;
+        let (entries, next) = page(view, cursor, left).await?;
         cursor = next;
         left = left.saturating_sub(entries.len());
         let clock = Clock::of(view, shard, now)?;
         let is_wanted = |key: &[u8]| scan.pattern.is_none_or(|pattern| glob::matches(pattern, key));
-        let wanted = entries.into_iter().filter(|(key, entity)| scan.strings && clock.shows(entity) && is_wanted(key));
+        let is_shown = |entity: &Option<EntityRef<Entity>>| entity.as_ref().is_some_and(|entity| clock.shows(entity));
+        let wanted = entries.into_iter().filter(|(key, entity)| scan.strings && is_shown(entity) && is_wanted(key));
         keys.extend(wanted.map(|(key, _)| key));
     }
     let cursor = if cursor.shard < shards { cursor } else { Cursor::START };
     Ok(Found { cursor: cursor.encode(), keys })
 }
 
-type Entries = Vec<(Vec<u8>, EntityRef<Entity>)>;
+type Entries = Vec<(Vec<u8>, Option<EntityRef<Entity>>)>;
 
 /// One page of one shard, at least so long that the cursor moves.
-fn page(view: &View<Entity>, from: Cursor, limit: usize) -> Result<(Entries, Cursor), ReadError> {
+async fn page(view: &View<Entity>, from: Cursor, limit: usize) -> Result<(Entries, Cursor), ReadError> {
     let mut limit = limit;
     loop {
-        let ScanPage { entries, next } = view.scan(ShardId(from.shard), from.hash(), limit)?;
+        let ScanPage { entries, next } = view.read_scan(ShardId(from.shard), from.hash(), limit).await?;
         let Some(hash) = next else {
             return Ok((entries, from.next_shard()));
         };
@@ -101,8 +102,11 @@ pub fn keys<'a>(view: &'a View<Entity>, pattern: &[u8], now: Time) -> Result<Vec
     let mut keys = Vec::new();
     for shard in view.shards() {
         let clock = Clock::of(view, shard, now)?;
-        let all = view.iter(shard)?.filter(|(_, entity)| clock.shows(entity)).map(|(key, _)| key);
-        keys.extend(all.filter(|key| glob::matches(pattern, key)));
+        for (key, entity) in view.iter_reading(shard)? {
+            if glob::matches(pattern, key) && clock.shows(&*entity?) {
+                keys.push(key);
+            }
+        }
     }
     Ok(keys)
 }

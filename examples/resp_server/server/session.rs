@@ -39,7 +39,7 @@ impl Client {
                 let name = self.name.escape_ascii();
                 output.text(&format!("id={id} addr={address} name={name} db=0\n"));
             }
-            Session::ConfigGet(names) => catalog::config(&names, &shared.settings, output),
+            Session::ConfigGet(names) => catalog::config(&names, shared, output),
             Session::CommandCount => output.count(COMMANDS.len()),
             Session::CommandInfo(names) => catalog::info(names.as_deref(), output),
             Session::CommandList => catalog::list(output),

@@ -20,8 +20,7 @@ pub const REDIS_VERSION: &str = "7.0.15";
 pub struct Settings {
     pub address: SocketAddr,
     pub sync: SyncPolicy,
-    /// 0: no limit.
-    pub memory_bytes: u64,
+    pub spill: bool,
     pub connections_max: usize,
     pub requests: RequestLimits,
     pub reply_bytes_max: usize,

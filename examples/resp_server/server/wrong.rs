@@ -25,7 +25,7 @@ pub fn not_executed(reason: &NotExecuted) -> String {
     let code = match reason {
         NotExecuted::Busy | NotExecuted::DeadlineBeforeAccept => "BUSY",
         NotExecuted::Fenced | NotExecuted::Refused => "FENCED",
-        NotExecuted::OutOfMemory => "OOM",
+        NotExecuted::OutOfMemory { .. } => "OOM",
         _ => "ERR",
     };
     format!("{code} {reason}")
@@ -34,7 +34,8 @@ pub fn not_executed(reason: &NotExecuted) -> String {
 /// The error reply for a version that was certainly not made, or not given up; none if that is not known.
 pub fn no_version(reason: &VersionError) -> Option<String> {
     match reason {
-        VersionError::Indeterminate => None,
+        VersionError::Indeterminate | VersionError::Stopped => None,
+        VersionError::OutOfMemory { .. } => Some(format!("OOM {reason}")),
         VersionError::Busy | VersionError::Lapsed(_) | VersionError::Deadline => Some(format!("BUSY {reason}")),
         _ => Some(format!("ERR {reason}")),
     }

@@ -5,21 +5,28 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Replay, Until, entity_bytes};
+use super::spilling::Spilling;
+use super::{Replay, Replaying, Until, entity_bytes};
+use crate::actor::cold_files::Open;
 use crate::machine::StateMachine;
-use crate::model::{Lsn, Position, SnapshotRecord, SnapshotSeq, Time};
-use crate::state::map::{Entry, Key, Map};
+use crate::model::{ColdSeq, Lsn, Position, SnapshotRecord, SnapshotSeq, Time};
+use crate::state::map::{Builder, Entry, Key, Map};
 use crate::state::{KeyHasher, StateDigest};
-use crate::storage::codec;
-use crate::storage::error::{LogError, SnapshotError};
-use crate::storage::snapshot::{self, Expected};
+use crate::storage::codec::{self, CodecError};
+use crate::storage::cold::{ColdError, ColdFile, ColdId, Shelf};
+use crate::storage::error::{DiskError, LogError, SnapshotError};
+use crate::storage::snapshot::{self, Expected, Value};
 use crate::sync::Arc;
 
-type State<E> = (Map<E>, Option<StateDigest>, Time);
+type State<'a, M> = (Map<<M as StateMachine>::Entity>, Spilling<'a, M>, Option<StateDigest>, Time);
 
 /// See the module.
-pub(super) struct Loaded<E> {
-    pub(super) map: Map<E>,
+pub(super) struct Loaded<'a, M: StateMachine> {
+    pub(super) map: Map<M::Entity>,
+    /// What of it is not in memory.
+    pub(super) spilling: Spilling<'a, M>,
+    /// Every file that it refers to is there.
+    pub(super) is_complete: bool,
     /// Of the map, if it was taken.
     pub(super) digest: Option<StateDigest>,
     /// What the snapshot holds; none: there was none to be used.
@@ -30,69 +37,128 @@ pub(super) struct Loaded<E> {
     pub(super) damaged: Vec<(SnapshotSeq, Arc<SnapshotError>)>,
 }
 
-impl<M: StateMachine> Replay<'_, M> {
+impl<'a, M: StateMachine> Replay<'a, M> {
     /// Loads the newest snapshot that verifies.
-    pub(super) fn load(&self) -> Result<Loaded<M::Entity>, LogError> {
-        let record = self.manifest.shard(self.shard);
-        let snapshots = record.map(|record| record.snapshots_oldest_first()).unwrap_or_default();
+    pub(super) fn load(&self) -> Result<Loaded<'a, M>, LogError> {
+        let record = self.what.manifest.shard(self.shard);
         let at_most = match self.until {
             Until::End(_) => Lsn(u64::MAX),
             Until::Point(point) => point.end.lsn,
         };
         let mut damaged = Vec::new();
-        for (number, snapshot) in snapshots.into_iter().rev().filter(|(_, record)| record.end.lsn <= at_most) {
+        for (number, snapshot) in record.into_iter().flat_map(|record| record.snapshots_up_to(at_most)) {
             match self.load_one(number, snapshot) {
-                Ok((map, digest, time)) => {
+                Ok((map, spilling, digest, time)) => {
                     let (end, entries) = (Some(snapshot.end), snapshot.entries);
-                    return Ok(Loaded { map, digest, end, time, entries, damaged });
+                    let files = spilling.files.files();
+                    let is_complete = snapshot.cold.iter().all(|file| files.contains_key(file));
+                    return Ok(Loaded { map, spilling, is_complete, digest, end, time, entries, damaged });
                 }
-                Err(error) if error.is_damage() => {
+                Err(LogError::Snapshot(error)) if error.is_damage() => {
                     tracing::error!(shard = self.shard.0, %number, %error, "a snapshot is damaged");
                     damaged.push((number, Arc::new(error)));
                 }
                 // As with the log: whoever gets it may try again.
-                Err(SnapshotError::Disk(error)) => return Err(error.into()),
-                Err(error) => return Err(error.into()),
+                Err(LogError::Snapshot(SnapshotError::Disk(error))) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
         // Without a snapshot everything has to be in the log.
         if record.is_some_and(|record| record.base.is_some()) {
             let newest = damaged.into_iter().next();
             let error = newest.and_then(|(_, error)| Arc::try_unwrap(error).ok());
-            let path = self.layout.shard(self.shard);
+            let path = self.what.layout.shard(self.shard);
             return Err(error.unwrap_or(SnapshotError::Missing { path }).into());
         }
-        let digest = self.digest.then(StateDigest::new);
-        Ok(Loaded { map: Map::new(), digest, end: None, time: Time(0), entries: 0, damaged })
+        let digest = self.what.digest.then(StateDigest::new);
+        let (map, spilling) = (Map::new(), Spilling::new(self.what, self.shard));
+        Ok(Loaded { map, spilling, is_complete: true, digest, end: None, time: Time(0), entries: 0, damaged })
     }
 
-    fn load_one(&self, number: SnapshotSeq, record: &SnapshotRecord) -> Result<State<M::Entity>, SnapshotError> {
-        let hasher = KeyHasher::new(&self.manifest.routing, self.manifest.shards.len() as u32);
-        let expected = Expected::recorded(self.manifest.directory, self.shard, number, record);
-        let path = self.layout.snapshot(self.shard, number);
-        let (mut map, mut digest) = (Map::new(), self.digest.then(StateDigest::new));
-        let summary = snapshot::read(self.disk, &path, &expected, &mut |schema, key, value| {
-            // The application's code: what panics in there is an entity that cannot be read.
-            let entity = catch_unwind(AssertUnwindSafe(|| {
-                let entity =
-                    if schema == M::SCHEMA { codec::decode(value) } else { self.machine.upcast_entity(schema, value) };
-                entity.map(|entity| (entity_bytes(self.machine, &entity), entity))
-            }));
-            let (bytes, entity) = entity.unwrap_or_else(|_| Err(codec::CodecError::new("a panic")))?;
-            match &mut digest {
-                Some(digest) if schema == M::SCHEMA => digest.add(key, value),
-                Some(digest) => digest.add(key, &codec::encode(&entity)?),
-                None => {}
+    /// Opens the cold files that a snapshot refers to. One that is not there costs its own values alone.
+    fn open_cold(&self, files: &[ColdSeq]) -> Result<Open, DiskError> {
+        let Replaying { disk, layout, manifest, .. } = self.what;
+        let mut open = Open::new();
+        for file in files {
+            let id = ColdId { directory: manifest.directory, shard: self.shard, file: *file };
+            match ColdFile::open(disk, layout, id) {
+                Ok(opened) => _ = open.insert(*file, Arc::new(opened)),
+                Err(ColdError::Disk(error)) => return Err(error),
+                Err(error) => tracing::error!(shard = self.shard.0, %error, "a cold file is missing"),
             }
-            map.insert(Arc::new(Entry::new(hasher.hash(key), Key::from_slice(key), entity, bytes)));
-            Ok(())
-        })?;
+        }
+        Ok(open)
+    }
+
+    fn load_one(&self, number: SnapshotSeq, record: &SnapshotRecord) -> Result<State<'a, M>, LogError> {
+        let hasher = KeyHasher::new(&self.what.manifest.routing, self.what.manifest.shards.len() as u32);
+        let expected = Expected::recorded(self.what.manifest.directory, self.shard, number, record);
+        let path = self.what.layout.snapshot(self.shard, number);
+        // In the order of hashes.
+        let (mut map, mut digest) = (Builder::new(record.entries), self.what.digest.then(StateDigest::new));
+        let mut shelf = Shelf::new(self.what.disk, self.what.layout, self.what.manifest.directory, self.shard);
+        let mut spilling = Spilling::new(self.what, self.shard);
+        spilling.files = Arc::new(spilling.files.with(self.open_cold(&record.cold)?));
+        let (mut unreadable, mut refused) = (None, None);
+        let summary = snapshot::read(self.what.disk, &path, &expected, &mut |schema, key, value| {
+            let hash = hasher.hash(key);
+            let entry = match value {
+                Value::Here(value) => self.entry((hash, key), (schema, value), digest.as_mut())?,
+                Value::Cold(location) => {
+                    if digest.is_some() {
+                        let value = shelf.value(key, location).map_err(|error| {
+                            unreadable = Some(error);
+                            CodecError::new("its value cannot be read")
+                        })?;
+                        self.entry((hash, key), value, digest.as_mut())?;
+                    }
+                    spilling.uses.add(location);
+                    Entry::cold(hash, Key::from_slice(key), location)
+                }
+            };
+            map.push(Arc::new(entry));
+            let (bytes, keys_bytes) = map.bytes();
+            if spilling.is_needed(bytes, keys_bytes) {
+                spilling.relieve(map.so_far());
+            }
+            spilling.ask(map.bytes().0).map_err(|error| {
+                refused = Some(error);
+                CodecError::new("it is too much")
+            })
+        });
+        let summary = match (summary, refused) {
+            (Ok(summary), _) => summary,
+            (Err(_), Some(error)) => return Err(error),
+            (Err(error), None) => return Err(unreadable.map_or(error, SnapshotError::Cold).into()),
+        };
         let recorded = record.digest.filter(|recorded| recorded.schema == M::SCHEMA);
         let differs = |digest: &StateDigest| recorded.is_some_and(|recorded| recorded.hash != digest.hash());
         if digest.as_ref().is_some_and(differs) {
             let reason = "its entries do not make the state whose digest was recorded";
-            return Err(SnapshotError::Damaged { path, offset: 0, reason });
+            return Err(SnapshotError::Damaged { path, offset: 0, reason }.into());
         }
-        Ok((map, digest, summary.header.time))
+        Ok((map.finish(), spilling, digest, summary.header.time))
+    }
+
+    /// An entry whose entity the snapshot has.
+    fn entry(
+        &self,
+        (hash, key): (u64, &[u8]),
+        (schema, value): (u32, &[u8]),
+        digest: Option<&mut StateDigest>,
+    ) -> Result<Entry<M::Entity>, CodecError> {
+        // The application's code: what panics in there is an entity that cannot be read.
+        let entity = catch_unwind(AssertUnwindSafe(|| {
+            let entity =
+                if schema == M::SCHEMA { codec::decode(value) } else { self.what.machine.upcast_entity(schema, value) };
+            entity.map(|entity| (entity_bytes(&**self.what.machine, &entity), entity))
+        }));
+        let (bytes, entity) = entity.unwrap_or_else(|_| Err(CodecError::new("a panic")))?;
+        match digest {
+            Some(digest) if schema == M::SCHEMA => digest.add(key, value),
+            Some(digest) => digest.add(key, &codec::encode(&entity)?),
+            None => {}
+        }
+        Ok(Entry::new(hash, Key::from_slice(key), entity, bytes))
     }
 }

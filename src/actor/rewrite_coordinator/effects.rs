@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::{CoordinatorMessage, CoordinatorState};
 use crate::actor::progress;
 use crate::actor::shard::ShardMessage;
-use crate::actor::snapshotter::worker::{self, Cancel, Work};
+use crate::actor::snapshotter::worker::{self, Work};
 use crate::machine::StateMachine;
 use crate::model::{Digest, Point, Position, ShardId, Tail};
 use crate::protocol::cut::{Effect, Event};
@@ -33,8 +33,11 @@ impl<M: StateMachine> CoordinatorState<M> {
             }
             Effect::Remove(_, shard, snapshot) => worker::remove(&self.commons, shard, snapshot),
             Effect::Commit(cut, edits) => {
-                let keeper = self.commons.keeper.clone();
-                self.later(async move { Event::Committed { cut, outcome: keeper.edits(edits).await } });
+                let (keeper, myself) = (self.commons.keeper.clone(), self.myself.clone());
+                tokio::spawn(async move {
+                    let outcome = keeper.edits(edits).await;
+                    let _ = myself.cast(CoordinatorMessage::Answer(Event::Committed { cut, outcome }));
+                });
             }
             Effect::Done(result) => self.done(result),
             // It is asked only when nothing runs.
@@ -42,9 +45,9 @@ impl<M: StateMachine> CoordinatorState<M> {
         }
     }
 
-    fn prepare(&self, cut: CutId, shard: ShardId) {
+    fn prepare(&mut self, cut: CutId, shard: ShardId) {
         let slot = self.slot(shard);
-        self.later(async move {
+        self.wait(async move {
             let ok = match slot {
                 Some(slot) if slot.refusal().is_none() => {
                     let answered = slot.life().answered();
@@ -66,13 +69,13 @@ impl<M: StateMachine> CoordinatorState<M> {
     }
 
     pub(super) fn wait_for_point(
-        &self,
+        &mut self,
         cut: CutId,
         shard: ShardId,
         (end, digest): (Position, Option<[u8; 32]>),
         told: oneshot::Receiver<Option<Tail>>,
     ) {
-        self.later(async move {
+        self.wait(async move {
             match told.await {
                 Ok(tail) => {
                     let digest = digest.map(|hash| Digest { hash, schema: M::SCHEMA });
@@ -85,19 +88,29 @@ impl<M: StateMachine> CoordinatorState<M> {
     }
 
     fn snapshot(&mut self, cut: CutId, shard: ShardId) {
-        let (Some(slot), Some((root, end))) = (self.slot(shard), self.roots.remove(&shard)) else {
+        let Some((root, end)) = self.roots.remove(&shard) else {
             // Not now: the effects of what has led here are still being carried out.
             let failed = CoordinatorMessage::Answer(Event::SnapshotFailed { cut, shard });
             return drop(self.myself.cast(failed));
         };
-        let cancel = Arc::new(Cancel::default());
-        self.writing.insert((cut, shard), Arc::clone(&cancel));
-        let work = Work { commons: Arc::clone(&self.commons), slot, root, end, scan: true };
-        self.later(async move {
-            match worker::start(work, cancel).await {
-                Ok((snapshot, record, _)) => Event::Written { cut, shard, snapshot, record },
-                Err(_) => Event::SnapshotFailed { cut, shard },
-            }
+        self.writing.insert((cut, shard), Arc::clone(root.cancel()));
+        let (myself, slot) = (self.myself.clone(), Arc::clone(root.slot()));
+        let work = Work { commons: Arc::clone(&self.commons), root, end, scan: true };
+        tokio::spawn(async move {
+            let written = match worker::turn(&work.commons, work.root.cancel()).await {
+                Ok(turn) => worker::start(work, turn).await,
+                Err(why) => Err(why),
+            };
+            let message = match written {
+                Ok((snapshot, record, stats)) => {
+                    CoordinatorMessage::Written(Event::Written { cut, shard, snapshot, record }, stats)
+                }
+                Err(_) => {
+                    slot.snapshots.lock().failed += 1;
+                    CoordinatorMessage::Answer(Event::SnapshotFailed { cut, shard })
+                }
+            };
+            let _ = myself.cast(message);
         });
     }
 }

@@ -4,29 +4,36 @@ use std::collections::BTreeMap;
 
 use tokio::sync::oneshot;
 
+use super::beside::Beside;
 use super::{CoordinatorMessage, CoordinatorState, Reply};
 use crate::actor::keeper::Keeper;
-use crate::actor::looking_back::states_at;
-use crate::actor::replay::Replayed;
+use crate::actor::looking_back::{replaying, states_at};
+use crate::actor::pins::Pins;
+use crate::actor::replay::{Replayed, Replaying};
 use crate::actor::shard_supervisor::SupervisorMessage;
 use crate::actor::slot::{Entity, Slot};
 use crate::error::{OpenError, VersionError};
 use crate::machine::StateMachine;
-use crate::model::{ShardId, VersionId};
-use crate::protocol::rollback::{Effect, Event, Failed, at_once};
+use crate::model::{Edit, ShardId, SpilledFile, VersionId};
+use crate::protocol::rollback::{Effect, Event, Failed, Loading, at_once};
+use crate::storage::error::LogError;
 use crate::sync::Arc;
 
 /// The present rollback.
 pub(super) struct GoingBack<M: StateMachine> {
     version: VersionId,
     reply: Reply,
+    /// What it needs is not to go because a snapshot comes meanwhile that would do as well.
+    #[expect(dead_code, reason = "held")]
+    pins: Pins<M>,
+    loading: Option<Loading>,
     states: BTreeMap<ShardId, Replayed<Entity<M>>>,
     unreadable: Option<VersionError>,
 }
 
 impl<M: StateMachine> CoordinatorState<M> {
     pub(super) fn go_back(&mut self, version: VersionId, reply: Reply) {
-        if self.core.is_busy() || self.rollbacks.is_busy() {
+        if self.is_busy() {
             let _ = reply.send(Err(VersionError::Busy));
             return;
         }
@@ -35,7 +42,8 @@ impl<M: StateMachine> CoordinatorState<M> {
             let _ = reply.send(Err(VersionError::Shard(slot.shard)));
             return;
         }
-        self.going_back = Some(GoingBack { version, reply, states: BTreeMap::new(), unreadable: None });
+        let (pins, states) = (Pins::new(&self.slots), BTreeMap::new());
+        self.going_back = Some(GoingBack { version, reply, pins, loading: None, states, unreadable: None });
         let timeline = self.commons.keeper.manifest().timeline;
         self.feed_rollback(Event::Requested(version, timeline));
     }
@@ -49,17 +57,25 @@ impl<M: StateMachine> CoordinatorState<M> {
         }
     }
 
-    pub(super) fn loaded(&mut self, loaded: Result<Vec<Replayed<Entity<M>>>, Box<OpenError>>) {
-        let Some(going_back) = &mut self.going_back else { return };
-        let ok = loaded.is_ok();
-        match loaded {
-            Ok(states) => going_back.states = (0..).map(ShardId).zip(states).collect(),
+    pub(super) fn loaded(&mut self, loading: Loading, loaded: Result<Vec<Replayed<Entity<M>>>, Box<OpenError>>) {
+        let present = self.going_back.as_mut().filter(|going_back| going_back.loading == Some(loading));
+        let Some(going_back) = present else {
+            // Nobody wants it any more, nor what it has made.
+            return self.feed_rollback(Event::Loaded(loading, Some(Vec::new())));
+        };
+        let made = match loaded {
+            Ok(mut states) => {
+                let made = states.iter_mut().flat_map(take_made).collect();
+                going_back.states = (0..).map(ShardId).zip(states).collect();
+                Some(made)
+            }
             Err(error) => {
                 tracing::error!(version = %going_back.version, %error, "the version cannot be gone back to");
                 going_back.unreadable = Some(unreadable(going_back.version, &error));
+                None
             }
-        }
-        self.feed_rollback(Event::Loaded(ok));
+        };
+        self.feed_rollback(Event::Loaded(loading, made));
     }
 
     pub(super) fn feed_rollback(&mut self, event: Event) {
@@ -72,7 +88,7 @@ impl<M: StateMachine> CoordinatorState<M> {
 
     fn carry_out_rollback(&mut self, effect: Effect) {
         match effect {
-            Effect::Load(version) => self.load(version),
+            Effect::Load(loading, version) => self.load(loading, version),
             Effect::Commit(edit) => {
                 let (keeper, myself) = (self.commons.keeper.clone(), self.myself.clone());
                 let slots = self.slots.clone();
@@ -86,8 +102,15 @@ impl<M: StateMachine> CoordinatorState<M> {
                     let _ = myself.cast(CoordinatorMessage::Rollback(Event::Committed(outcome)));
                 });
             }
+            Effect::Sweep(loading) => {
+                if let Some(beside) = self.readings.remove(&loading) {
+                    tokio::spawn(async move { sweep(&beside).await });
+                }
+            }
             Effect::Abandon => abandon(&self.commons.keeper, &self.slots),
             Effect::Resume(shard, timeline) => {
+                // From now on it counts for itself.
+                self.readings.values().for_each(|beside| beside.give_back(shard));
                 let state = self.going_back.as_mut().and_then(|going_back| going_back.states.remove(&shard));
                 self.resume(shard, timeline, state);
             }
@@ -100,17 +123,42 @@ impl<M: StateMachine> CoordinatorState<M> {
     }
 
     /// Reads the version's files on a thread where that is allowed.
-    fn load(&self, version: VersionId) {
+    fn load(&mut self, loading: Loading, version: VersionId) {
+        if let Some(going_back) = &mut self.going_back {
+            going_back.loading = Some(loading);
+        }
+        let deadline = self.commons.options.versions.write_deadline;
+        self.myself.send_after(deadline, move || CoordinatorMessage::Rollback(Event::Deadline(loading)));
+        let beside = Beside::new(&self.commons, &self.slots);
+        self.readings.insert(loading, Arc::clone(&beside));
         let (commons, myself) = (Arc::clone(&self.commons), self.myself.clone());
         tokio::spawn(async move {
+            let (reading, number) = (Arc::clone(&beside), Arc::clone(&beside));
             let work = tokio::task::spawn_blocking(move || {
-                let manifest = commons.keeper.manifest();
-                let (machine, disk, follow) = (&*commons.machine, commons.disk.as_ref(), commons.options.digest);
-                states_at(machine, disk, &commons.layout, &manifest, version, follow)
+                let (manifest, number) = (commons.keeper.manifest(), move |shard| number.number(shard));
+                let (machine, disk, follow) = (&commons.machine, commons.disk.as_ref(), commons.options.digest);
+                let replaying = replaying(machine, disk, &commons.layout, &manifest, &commons.pages);
+                let replaying = Replaying { spill: reading.spill(&number), allowance: Some(&*reading), ..replaying };
+                states_at(replaying, version, follow)
             });
             let loaded = work.await.unwrap_or_else(|_| Err(OpenError::Actor { reason: "a panic".to_owned() }));
-            let _ = myself.cast(CoordinatorMessage::Loaded(loaded.map_err(Box::new)));
+            if loaded.is_err() {
+                sweep(&beside).await;
+            }
+            if myself.cast(CoordinatorMessage::Loaded(loading, loaded.map_err(Box::new))).is_err() {
+                // Nobody is left who could commit it.
+                sweep(&beside).await;
+            }
         });
+    }
+
+    /// What is still read ends soon. Of files that may count after all nothing is removed.
+    fn give_up_reading(&mut self, loading: Option<Loading>, why: Failed) {
+        let Some(beside) = loading.and_then(|loading| self.readings.get(&loading)) else { return };
+        beside.give_up();
+        if let (Failed::Indeterminate | Failed::Unreachable, Some(loading)) = (why, loading) {
+            self.readings.remove(&loading);
+        }
     }
 
     fn resume(&self, shard: ShardId, timeline: u64, state: Option<Replayed<Entity<M>>>) {
@@ -130,10 +178,15 @@ impl<M: StateMachine> CoordinatorState<M> {
         let Some(going_back) = self.going_back.take() else { return };
         match result {
             Ok(version) => tracing::info!(%version, "went back"),
-            Err(why) => tracing::error!(version = %going_back.version, ?why, "did not go back"),
+            Err(why) => {
+                tracing::error!(version = %going_back.version, ?why, "did not go back");
+                self.give_up_reading(going_back.loading, why);
+            }
         }
         let result = result.map_err(|why| match why {
             Failed::Unreachable => going_back.unreadable.unwrap_or(VersionError::Unknown(going_back.version)),
+            Failed::Deadline => VersionError::Deadline,
+            Failed::Cancelled => VersionError::Cancelled,
             Failed::NotCommitted => VersionError::NotCommitted,
             Failed::Indeterminate => VersionError::Indeterminate,
             Failed::Shard(shard) => VersionError::Shard(shard),
@@ -142,9 +195,30 @@ impl<M: StateMachine> CoordinatorState<M> {
     }
 }
 
+/// On a thread where that is allowed.
+async fn sweep<M: StateMachine>(beside: &Arc<Beside<M>>) {
+    let beside = Arc::clone(beside);
+    let _ = tokio::task::spawn_blocking(move || beside.sweep()).await;
+}
+
+/// The files that reading the state has made. Its commit names them, and not a recovery's.
+fn take_made<E>(state: &mut Replayed<E>) -> Vec<SpilledFile> {
+    let mut made = Vec::new();
+    state.findings.retain(|finding| match *finding {
+        Edit::Chill { shard, file, bytes, values, .. } => {
+            made.push(SpilledFile { shard, file, bytes, values });
+            false
+        }
+        _ => true,
+    });
+    made
+}
+
 fn abandon<M: StateMachine>(keeper: &Keeper, slots: &[Arc<Slot<M>>]) {
     let timeline = keeper.manifest().timeline;
     slots.iter().for_each(|slot| slot.abandon(timeline));
+    // Whoever is answered by one that goes on can be sure that none of before answers any more.
+    slots.iter().for_each(|slot| slot.open_timeline(timeline));
 }
 
 fn fence<M: StateMachine>(slots: &[Arc<Slot<M>>]) {
@@ -159,6 +233,9 @@ fn fence<M: StateMachine>(slots: &[Arc<Slot<M>>]) {
 
 fn unreadable(version: VersionId, error: &OpenError) -> VersionError {
     match error {
+        OpenError::Shard { shard, error: LogError::OutOfMemory { bytes, allowed } } => {
+            VersionError::OutOfMemory { version, shard: *shard, bytes: *bytes, allowed: *allowed }
+        }
         OpenError::NoVersion { version } => VersionError::Unknown(*version),
         error => VersionError::Unreachable { version, reason: error.to_string() },
     }

@@ -114,4 +114,12 @@ pub enum RootMessage<M: StateMachine> {
 /// What the actors below tell the root.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Internal(pub(crate) Event);
+pub struct Internal(pub(crate) News);
+
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Of the shutdown.
+    Shutdown(Event),
+    /// It is time to try again to have a rewrite coordinator.
+    NoCoordinator,
+}

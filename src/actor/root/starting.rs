@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use flume::Sender;
 use ractor::thread_local::ThreadLocalActor;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::Semaphore;
 
 use super::{RootMessage, RootState};
 use crate::actor::clock::Clock;
@@ -20,10 +21,12 @@ use crate::actor::rewrite_coordinator::{CoordinatorArguments, CoordinatorMessage
 use crate::actor::shard_supervisor::{Commons, ShardSupervisor, SupervisorArguments, SupervisorMessage, next_life};
 use crate::actor::slot::{Entity, Slot};
 use crate::actor::thread;
+use crate::actor::upkeep::Upkeep;
 use crate::config::Options;
 use crate::error::{NotExecuted, OpenError};
 use crate::machine::StateMachine;
 use crate::model::{EditOutcome, Incarnation, Lsn, Position, ShardId, ShardRecord, Time};
+use crate::protocol::cut::Growth;
 use crate::protocol::shutdown::{Event, Shutdown};
 use crate::runtime::Shared;
 use crate::runtime::decodes::Decodes;
@@ -46,21 +49,27 @@ pub(super) struct Starting<M: StateMachine> {
 impl<M: StateMachine> Starting<M> {
     pub(super) async fn start(self, opened: Opened<Entity<M>>) -> Result<RootState<M>, ActorProcessingErr> {
         let name = self.name.clone();
-        let Opened { layout, lock, manifest, hasher, shards, report } = opened;
+        let Opened { layout, lock, manifest, hasher, memory, pages, shards, report } = opened;
         let watch = overdue::start(&name).map_err(no_thread)?;
         let (keeper, keeper_actor) = self.start_keeper(&name, &layout, &lock, manifest).await?;
         remember(&keeper, &shards).await?;
+        let found = shards.iter().flatten().map(|replayed| replayed.report.bytes).sum();
+        let growth = Growth::new(found, keeper.manifest().newest_snapshot_bytes());
         let commons = Arc::new(Commons {
             reaper: reaper::start(&name),
             name,
             machine: Arc::clone(&self.machine),
             options: Arc::clone(&self.options),
             hasher,
+            memory,
+            pages: Arc::clone(&pages),
             disk: Arc::clone(&self.disk),
             layout,
             lock,
             keeper: keeper.clone(),
             clock: Clock::start(),
+            upkeep: Upkeep::new(growth),
+            turns: Arc::new(Semaphore::new(self.options.snapshots.turns())),
         });
         let mut slots = Vec::new();
         for (shard, replayed) in (0..).map(ShardId).zip(&shards) {
@@ -71,6 +80,8 @@ impl<M: StateMachine> Starting<M> {
             machine: self.machine,
             options: self.options,
             hasher,
+            memory,
+            pages,
             keeper,
             disk: self.disk,
             decodes: Decodes::new(),
@@ -155,8 +166,9 @@ impl<M: StateMachine> Starting<M> {
         let end = Position { epoch: life.epoch, lsn: first };
         let digest = replayed.and_then(|replayed| replayed.digest.as_ref()).map(StateDigest::hash);
         let root = State::new(map, end, time, Arc::clone(&commons.reaper));
-        let root = root.of_timeline(life.timeline).with_digest(digest);
-        let credits = Credits::new(self.options.lane_commands, self.options.lane_bytes);
+        let cold = replayed.and_then(|replayed| replayed.cold.clone());
+        let root = root.of_timeline(life.timeline).with_cold(cold).with_digest(digest);
+        let credits = Credits::new(self.options.lane_commands, self.options.lane_bytes, commons.memory.lane_bytes);
         let deadlines = Deadlines::new(self.options.submit_deadline, watch.clone());
         Slot::new(shard, credits, deadlines, Arc::new(root), life)
     }

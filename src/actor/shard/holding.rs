@@ -40,6 +40,7 @@ impl<M: StateMachine> ShardState<M> {
     fn held(&mut self, cut: CutId) {
         self.held_since = Some(Instant::now());
         let (tell, told) = oneshot::channel();
+        let _ = self.life.boundary.ring();
         let _ = self.life.log.push(ToWriter::Boundary(tell));
         let end = Position { epoch: self.life.epoch, lsn: self.next };
         let root = self.root(end, self.time);

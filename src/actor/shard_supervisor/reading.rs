@@ -1,31 +1,39 @@
 //! Reading a shard's files for its next life, while others may still drop some of them.
 
 use super::Commons;
-use crate::actor::replay::{Replay, Replayed, Until};
-use crate::actor::slot::Entity;
+use crate::actor::replay::{Replayed, Replaying, SpillTo, Until};
+use crate::actor::slot::{Entity, Slot};
 use crate::machine::StateMachine;
-use crate::model::{Manifest, ShardId, Tail};
+use crate::model::Tail;
 use crate::storage::error::LogError;
 
 /// Reads a shard's files, again if some of them were dropped meanwhile: then a newer snapshot has taken their place,
 /// and that they are missing says nothing. Returns the timeline of the manifest that was followed, too.
 pub(super) fn replay<M: StateMachine>(
     commons: &Commons<M>,
-    shard: ShardId,
+    slot: &Slot<M>,
     known_end: Option<Tail>,
 ) -> (u64, Result<Replayed<Entity<M>>, LogError>) {
+    let shard = slot.shard;
+    // A rollback that is given up meanwhile leaves numbers behind that were read already.
+    let number = |_| slot.next_cold(&commons.keeper.manifest());
+    let (from, batch) = (commons.memory.spill_from(&commons.options), commons.memory.spill_batch());
     loop {
         let manifest = commons.keeper.manifest();
-        let (machine, disk, layout) = (&*commons.machine, commons.disk.as_ref(), &commons.layout);
-        let (poison, digest) = (commons.options.poison, commons.options.digest);
-        let until = Until::End(known_end);
-        let recovered = Replay { machine, disk, layout, manifest: &manifest, poison, shard, until, digest }.run();
-        let is_sound = recovered.as_ref().is_ok_and(|replayed| replayed.findings.is_empty());
-        let files = |manifest: &Manifest| {
-            let record = manifest.shard(shard)?;
-            Some((manifest.timeline, record.base, record.snapshots.keys().copied().collect::<Vec<_>>()))
+        let replaying = Replaying {
+            machine: &commons.machine,
+            disk: commons.disk.as_ref(),
+            layout: &commons.layout,
+            manifest: &manifest,
+            poison: commons.options.poison,
+            digest: commons.options.digest,
+            pages: &commons.pages,
+            spill: from.map(|from| SpillTo { from, batch, number: &number }),
+            allowance: None,
         };
-        if is_sound || files(&manifest) == files(&commons.keeper.manifest()) {
+        let recovered = replaying.shard(shard, Until::End(known_end));
+        let is_sound = recovered.as_ref().is_ok_and(|replayed| replayed.findings.is_empty() && replayed.is_complete);
+        if is_sound || manifest.kept_files(shard) == commons.keeper.manifest().kept_files(shard) {
             return (manifest.timeline, recovered);
         }
     }

@@ -29,7 +29,7 @@ impl<M: StateMachine> SupervisorState<M> {
 
     /// Reads the log on a thread of its own.
     pub(super) fn recover(&self, incarnation: Incarnation) {
-        let (commons, shard) = (Arc::clone(&self.commons), self.slot.shard);
+        let (commons, slot, shard) = (Arc::clone(&self.commons), Arc::clone(&self.slot), self.slot.shard);
         let known_end = self.known_end;
         let myself = self.myself.clone();
         let dir = commons.layout.shard(shard);
@@ -38,7 +38,7 @@ impl<M: StateMachine> SupervisorState<M> {
         let timeline = commons.keeper.manifest().timeline;
         let work = move || {
             // Whatever panics in there, the supervisor hears of it.
-            let recovered = catch_unwind(AssertUnwindSafe(|| reading::replay(&commons, shard, known_end)));
+            let recovered = catch_unwind(AssertUnwindSafe(|| reading::replay(&commons, &slot, known_end)));
             let panicked = |_| (timeline, Err(failed(io::Error::other("a panic"))));
             let (timeline, result) = recovered.unwrap_or_else(panicked);
             let recovered = Recovered { incarnation, timeline, result: result.map(Box::new) };
@@ -135,7 +135,7 @@ impl<M: StateMachine> SupervisorState<M> {
         let end = Position { epoch: life.epoch, lsn: replayed.end };
         let reaper = Arc::clone(&self.commons.reaper);
         let root = Root::new(replayed.map.clone(), end, replayed.time, reaper).of_timeline(life.timeline);
-        let root = root.with_digest(replayed.digest.as_ref().map(StateDigest::hash));
+        let root = root.with_cold(replayed.cold.clone()).with_digest(replayed.digest.as_ref().map(StateDigest::hash));
         if !self.slot.begin_life(Arc::clone(&life), Arc::new(root)) {
             return None;
         }

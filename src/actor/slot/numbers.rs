@@ -16,6 +16,14 @@ pub(crate) struct SnapshotsTaken {
     pub(crate) last: Option<SnapshotStats>,
 }
 
+impl SnapshotsTaken {
+    /// One is part of the data now.
+    pub(crate) fn adopted(&mut self, stats: Option<SnapshotStats>) {
+        self.taken += 1;
+        self.last = stats;
+    }
+}
+
 /// Numbers about one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -30,7 +38,7 @@ pub struct SnapshotStats {
     pub entries: u64,
     /// How long its thread took, from the first entry to the last sync, pauses for the rate included.
     pub duration: Duration,
-    /// The end of that: the last sync, and making the name durable.
+    /// How much of that were syncs of the file, one a MiB, and making its name durable.
     pub syncing: Duration,
 }
 
@@ -44,6 +52,18 @@ pub(crate) struct Counters {
     pub(crate) restarts: Counter,
     pub(crate) entries: Counter,
     pub(crate) memory_bytes: Counter,
+    pub(crate) keys_bytes: Counter,
+    /// Entries whose entity is not in memory, and values of cold files that the working state refers to.
+    pub(crate) cold_entries: Counter,
+    pub(crate) cold_live: Counter,
+    pub(crate) spills: Counter,
+    /// Values that came back to memory.
+    pub(crate) returns: Counter,
+    pub(crate) compactions: Counter,
+    /// Of both.
+    pub(crate) spill_failures: Counter,
+    /// Of frames that the log's writer keeps.
+    pub(crate) kept_bytes: Counter,
     /// Written by the running snapshot.
     pub(crate) snapshot_bytes: Counter,
     /// How long a turn of the shard's actor took, at most.

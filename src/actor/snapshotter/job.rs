@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::worker::{self, Cancel, Work};
+use super::Cancel;
+use super::worker::{self, Work};
+use crate::actor::overlap::KeptRoot;
+use crate::actor::pins::Pins;
 use crate::actor::progress;
 use crate::actor::shard_supervisor::Commons;
 use crate::actor::slot::{Entity, Slot, SnapshotStats};
 use crate::machine::StateMachine;
-use crate::model::{Epoch, Lsn, Manifest, Position, ShardId, SnapshotRecord, SnapshotSeq};
+use crate::model::{Epoch, Lsn, Manifest, Position, ShardId, ShardRecord, SnapshotRecord, SnapshotSeq};
 use crate::protocol::snapshot::{Failure, Progress, Taken};
 use crate::state::Root;
 use crate::sync::Arc;
@@ -19,11 +22,13 @@ use crate::sync::published::Positioned;
 const ROOT_WAIT: Duration = Duration::from_secs(30);
 
 /// A file that is whole, and durable if its directory is.
-pub(crate) struct Finished {
+pub(crate) struct Finished<M: StateMachine> {
     pub(crate) snapshot: SnapshotSeq,
     pub(crate) record: SnapshotRecord,
     pub(crate) taken: Taken,
     pub(crate) stats: SnapshotStats,
+    /// The cold files that it refers to stay until it is adopted.
+    pub(crate) pins: Pins<M>,
 }
 
 /// See the module.
@@ -36,28 +41,31 @@ pub(super) struct TakeJob<M: StateMachine> {
 
 impl<M: StateMachine> TakeJob<M> {
     /// `None`: there is nothing that the last one does not hold.
-    pub(super) async fn run(self) -> Result<Option<Finished>, Failure> {
+    pub(super) async fn run(self, begun: impl FnOnce() + Send) -> Result<Option<Box<Finished<M>>>, Failure> {
+        let turn = worker::turn(&self.commons, &self.cancel).await?;
+        begun();
         // Counted before the root is there: what comes in between counts for the next one.
         let log_bytes = self.log_bytes + self.slot.counters.wal_bytes.get();
+        let pins = Pins::new(&[Arc::clone(&self.slot)]);
         let root = self.root().await?;
         let manifest = self.commons.keeper.manifest();
-        let newest = manifest.shard(self.slot.shard).and_then(|record| record.snapshots_oldest_first().pop());
+        let newest = manifest.shard(self.slot.shard).and_then(ShardRecord::newest_snapshot);
         if root.end().lsn <= newest.map_or(Lsn::FIRST, |(_, record)| record.end.lsn) {
             return Ok(None);
         }
-        let written = worker::start(self.work(Arc::clone(&root)), Arc::clone(&self.cancel)).await;
-        let (snapshot, record, stats) = written?;
+        let at = root.end();
+        let (snapshot, record, stats) = worker::start(self.work(root), turn).await?;
         let end = record.end;
         let synced = tokio::select! {
-            synced = progress::synced(&self.slot, root.end()) => synced.map_err(|_| Failure::Declined),
-            () = self.cancel.cancelled() => Err(Failure::Cancelled),
+            synced = progress::synced(&self.slot, at) => synced.map_err(|_| Failure::Declined),
+            () = self.cancel.cancelled() => Err(self.cancel.why()),
         };
         if let Err(failure) = synced {
             worker::remove(&self.commons, self.slot.shard, snapshot);
             return Err(failure);
         }
         let taken = Taken { at: Progress { end: end.lsn, log_bytes }, bytes: record.bytes };
-        Ok(Some(Finished { snapshot, record, taken, stats }))
+        Ok(Some(Box::new(Finished { snapshot, record, taken, stats, pins })))
     }
 
     /// A root with everything that was answered before.
@@ -67,13 +75,15 @@ impl<M: StateMachine> TakeJob<M> {
         let root = progress::fresh(&self.slot, wanted, 0, Instant::now() + ROOT_WAIT);
         tokio::select! {
             root = root => root.map_err(|_| Failure::Failed),
-            () = self.cancel.cancelled() => Err(Failure::Cancelled),
+            () = self.cancel.cancelled() => Err(self.cancel.why()),
         }
     }
 
     fn work(&self, root: Arc<Root<Entity<M>>>) -> Work<M> {
         let end = recorded_end(&self.commons.keeper.manifest(), self.slot.shard, root.end());
-        Work { commons: Arc::clone(&self.commons), slot: Arc::clone(&self.slot), root, end, scan: false }
+        let limit = self.commons.memory.overlap_bytes;
+        let root = KeptRoot::new(Arc::clone(&self.slot), root, limit, Arc::clone(&self.cancel));
+        Work { commons: Arc::clone(&self.commons), root, end, scan: false }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::actor::keeper::Keeper;
 use crate::actor::slot::Slot;
 use crate::error::NotExecuted;
 use crate::machine::StateMachine;
-use crate::model::{Edit, EditOutcome, Tail};
+use crate::model::{Edit, EditOutcome};
 use crate::sync::atomic::Ordering;
 
 /// Asks the manifest to drop the snapshots and the log files that are not needed. What it declines stays: the next
@@ -16,19 +16,12 @@ pub(crate) async fn prune<M: StateMachine>(keeper: &Keeper, slot: &Slot<M>) {
     // Looked at first: a cut that begins behind that lies behind every snapshot that is in there.
     let (shard, manifest) = (slot.shard, keeper.manifest());
     let repairable = matches!(slot.refusal(), Some(NotExecuted::Refused | NotExecuted::Fenced));
-    let pinned = slot.pinned.load(Ordering::SeqCst) || slot.backups.load(Ordering::SeqCst) > 0;
-    if repairable || pinned {
+    if repairable || slot.pins.load(Ordering::SeqCst) > 0 {
         return;
     }
-    let Some((_, needed)) = manifest.base_snapshot(shard) else { return };
     let life = slot.life().clone();
-    let usable = |tail: &&Tail| tail.end <= needed.end.lsn && !manifest.holds_tail(shard, tail.segment);
-    let base = life.begins.lock().values().filter(usable).max_by_key(|tail| tail.segment).copied();
-    let base = base.filter(|base| manifest.shard(shard).is_some_and(|record| record.base != Some(*base)));
-    let needed_only = manifest.shard(shard).is_some_and(|record| record.snapshots.len() == 1);
-    if base.is_none() && needed_only {
-        return;
-    }
+    let superfluous = manifest.superfluous(shard, life.begins.lock().values().copied());
+    let Some(base) = superfluous else { return };
     let outcome = keeper.edit(Edit::Prune { shard, base }).await;
     tracing::debug!(shard = shard.0, ?base, ?outcome, "prune");
     if let (EditOutcome::Committed, Some(base)) = (outcome, base) {

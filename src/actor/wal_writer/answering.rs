@@ -16,6 +16,7 @@ impl<M: StateMachine> WriterState<M> {
     pub(super) fn tell_boundary(&mut self) {
         let tail = self.files.durable_tail().or(self.files.recovered_tail());
         if let Some(cut) = self.cuts.pop_front() {
+            self.life.boundary.clear();
             let _ = cut.send(tail);
         }
     }

@@ -11,13 +11,13 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use mainstay::storage::disk::StandardDisk;
 use mainstay::sync::Arc;
-use tool::arguments::Arguments;
+use tool::arguments::{Arguments, Command};
 use tool::{Exit, Failure};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let exit = match tool::run(&arguments.command, Arc::new(StandardDisk), &bar(), &mut out) {
+    let exit = match tool::run(&arguments.command, Arc::new(StandardDisk), &bar(&arguments.command), &mut out) {
         Ok(exit) => exit,
         // Whoever reads has seen enough.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Sound,
@@ -30,9 +30,10 @@ fn main() -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-/// What is read is shown only to somebody who looks on.
-fn bar() -> ProgressBar {
-    if !io::stderr().is_terminal() {
+/// What is read is shown only to somebody who looks on, and not between lines that are printed meanwhile.
+fn bar(command: &Command) -> ProgressBar {
+    let prints = matches!(command, Command::Log(_)) && io::stdout().is_terminal();
+    if prints || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{bytes} of {total_bytes} read [{bar:40}] {bytes_per_sec}");

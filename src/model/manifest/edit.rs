@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{SnapshotRecord, VersionRecord};
-use crate::model::{Epoch, Incarnation, Position, SegmentSeq, ShardId, SnapshotSeq, Tail, VersionId};
+use crate::model::{ColdSeq, Epoch, Incarnation, Position, SegmentSeq, ShardId, SnapshotSeq, Tail, VersionId};
 
 /// One change. The order of variants is persisted: append only, never renumber.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +117,58 @@ pub enum Edit {
         /// The timeline that was present when the version's files were read; declined in any other.
         timeline: u64,
     },
+    /// A version is given up because others have taken its place.
+    Outdate {
+        /// Its number.
+        version: VersionId,
+        /// The newest one when that was found; declined beside any other.
+        newest: VersionId,
+    },
+    /// A cold file is whole and durable: entities may be replaced by their places in it.
+    Chill {
+        /// Whose values.
+        shard: ShardId,
+        /// Who has made it.
+        incarnation: Incarnation,
+        /// Its number.
+        file: ColdSeq,
+        /// Its length in bytes.
+        bytes: u64,
+        /// How many values it has.
+        values: u64,
+    },
+    /// The working state does not refer to these cold files, and never will again. They stay as long as a snapshot
+    /// does.
+    Release {
+        /// Whose values.
+        shard: ShardId,
+        /// Whose working state; declined once another life has begun.
+        incarnation: Incarnation,
+        /// Their numbers. What is not there is no error.
+        files: Vec<ColdSeq>,
+    },
+    /// As [`Edit::Rollback`], with the cold files that the version's states have values in since they were read.
+    RollbackSpilled {
+        /// Its number.
+        version: VersionId,
+        /// The timeline that was present when the version's files were read; declined in any other.
+        timeline: u64,
+        /// Whole and durable.
+        cold: Vec<SpilledFile>,
+    },
+}
+
+/// A cold file that comes with a rollback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpilledFile {
+    /// Whose values.
+    pub shard: ShardId,
+    /// Its number.
+    pub file: ColdSeq,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// How many values it has.
+    pub values: u64,
 }
 
 /// Why an edit changes nothing.
@@ -141,11 +193,11 @@ pub enum Declined {
     /// The new end lies before something that is known to be in the log.
     #[error("the edit would cut off what is known to be durable")]
     Backwards,
-    /// The snapshot's or version's number was used before.
+    /// The number of the snapshot, version or cold file was used before.
     #[error("the number is already in use")]
     NumberInUse,
-    /// There is no such snapshot or version.
-    #[error("there is no such snapshot or version")]
+    /// There is no such snapshot, version or cold file.
+    #[error("there is no such snapshot, version or cold file")]
     Unknown,
     /// What the version needs has been dropped already.
     #[error("what the version needs is gone")]
@@ -182,4 +234,6 @@ pub enum DataFile {
     Segment(ShardId, SegmentSeq),
     /// A snapshot.
     Snapshot(ShardId, SnapshotSeq),
+    /// A cold file.
+    Cold(ShardId, ColdSeq),
 }

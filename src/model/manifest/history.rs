@@ -6,17 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Abandoned, DataFile, Declined, Manifest, SegmentRecord, ShardRecord};
-use crate::model::{Epoch, Lsn, Position, SegmentSeq, ShardId, SnapshotSeq, Tail, Time, VersionId};
-
-/// The digest of a state, in its short form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Digest {
-    /// It stands for the state wherever it is only compared.
-    pub hash: [u8; 32],
-    /// What the entities were encoded with: those of another schema are other bytes.
-    pub schema: u32,
-}
+use super::{Abandoned, DataFile, Declined, Manifest, SegmentRecord, ShardRecord, SpilledFile};
+use crate::model::{ColdSeq, Digest, Epoch, Lsn, Position, SegmentSeq, ShardId, SnapshotSeq, Tail, Time, VersionId};
 
 /// A file that holds a shard's state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +22,8 @@ pub struct SnapshotRecord {
     pub hash: [u8; 32],
     /// Digest of the state, if one was taken.
     pub digest: Option<Digest>,
+    /// The cold files that it refers to, ascending.
+    pub cold: Vec<ColdSeq>,
 }
 
 /// A cut across all shards.
@@ -61,12 +54,23 @@ impl Manifest {
         points.map(|point| point.end.lsn).min()
     }
 
+    /// Bytes of the newest snapshots of all shards.
+    #[must_use]
+    pub fn newest_snapshot_bytes(&self) -> u64 {
+        self.shards.iter().filter_map(ShardRecord::newest_snapshot).map(|(_, snapshot)| snapshot.bytes).sum()
+    }
+
+    /// The digests that versions have recorded of a shard's state at `end`.
+    pub fn digests_at(&self, shard: ShardId, end: Lsn) -> impl Iterator<Item = Digest> {
+        let points = self.versions.values().filter_map(move |version| version.points.get(shard.0 as usize));
+        points.filter(move |point| point.end.lsn == end).filter_map(|point| point.digest)
+    }
+
     /// The oldest snapshot of a shard that is needed: what is older, and the log below it, is not.
     #[must_use]
     pub fn base_snapshot(&self, shard: ShardId) -> Option<(SnapshotSeq, &SnapshotRecord)> {
         let at_most = self.oldest_point(shard).unwrap_or(Lsn(u64::MAX));
-        let usable = self.shard(shard)?.snapshots_oldest_first().into_iter().rev();
-        usable.into_iter().find(|(_, record)| record.end.lsn <= at_most)
+        self.shard(shard)?.snapshots_up_to(at_most).next()
     }
 
     /// Does a version end in that file or in front of it? The log is taken up there again when it is gone back to.
@@ -76,6 +80,26 @@ impl Manifest {
         points.filter_map(|point| point.tail).any(|tail| tail.segment <= segment)
     }
 
+    /// Which files a reader of a shard can count on: the timeline, where the log begins, and the snapshots. If that has
+    /// changed, a file that it does not find may have been dropped in good order.
+    #[must_use]
+    pub fn kept_files(&self, shard: ShardId) -> Option<(u64, Option<Tail>, Vec<SnapshotSeq>)> {
+        let record = self.shard(shard)?;
+        Some((self.timeline, record.base, record.snapshots.keys().copied().collect()))
+    }
+
+    /// What can be dropped of a shard, if anything can: the log's new base, or only other files. `ends` are where files
+    /// of the log end that another one follows.
+    pub fn superfluous(&self, shard: ShardId, ends: impl Iterator<Item = Tail>) -> Option<Option<Tail>> {
+        let record = self.shard(shard)?;
+        let cold = record.unneeded_cold().next().is_some();
+        let Some((newest_needed, needed)) = self.base_snapshot(shard) else { return cold.then_some(None) };
+        let usable = |tail: &Tail| tail.end <= needed.end.lsn && !self.holds_tail(shard, tail.segment);
+        let base = ends.filter(usable).max_by_key(|tail| tail.segment).filter(|base| record.base != Some(*base));
+        let older = record.snapshots_oldest_first().first().is_some_and(|(oldest, _)| *oldest != newest_needed);
+        (base.is_some() || older || cold).then_some(base)
+    }
+
     pub(super) fn mark(&mut self, version: VersionId, record: &VersionRecord) -> Result<(), Declined> {
         if version < self.next_version {
             return Err(Declined::NumberInUse);
@@ -83,8 +107,21 @@ impl Manifest {
         if record.points.len() != self.shards.len() {
             return Err(Declined::UnknownShard);
         }
-        for (shard, point) in self.shards.iter().zip(&record.points) {
-            if !shard.is_on_line(point.end) {
+        let mut record = record.clone();
+        // One cut after the other: going back to a later one never takes away what an earlier one needs.
+        let newest = self.versions.values().next_back();
+        let place = |point: &Point| (point.end.lsn, point.tail.map(|tail| tail.segment));
+        let mut before = newest.into_iter().flat_map(|newest| &newest.points).zip(&record.points);
+        if before.any(|(before, point)| place(point) < place(before)) {
+            return Err(Declined::Backwards);
+        }
+        for (shard, point) in self.shards.iter().zip(&mut record.points) {
+            // The shard and its writer may have looked on either side of a `Begin`: the file decides.
+            point.end.epoch = shard.epoch_of(point.tail);
+            if point.tail.is_some() && point.end.epoch == Epoch(0) {
+                return Err(Declined::UnknownSegment);
+            }
+            if point.tail.is_some_and(|tail| tail.end != point.end.lsn) || !shard.is_on_line(point.end) {
                 return Err(Declined::Ended);
             }
             if point.tail.is_some_and(|tail| !shard.segments.contains_key(&tail.segment)) {
@@ -94,7 +131,7 @@ impl Manifest {
                 return Err(Declined::Unreachable);
             }
         }
-        self.versions.insert(version, record.clone());
+        self.versions.insert(version, record);
         self.next_version = version.next();
         Ok(())
     }
@@ -103,14 +140,34 @@ impl Manifest {
         self.versions.remove(&version).map(drop).ok_or(Declined::Unknown)
     }
 
-    pub(super) fn roll_back(&mut self, version: VersionId, timeline: u64) -> Result<Vec<DataFile>, Declined> {
+    pub(super) fn outdate(&mut self, version: VersionId, newest: VersionId) -> Result<(), Declined> {
+        match self.versions.keys().next_back() {
+            Some(last) if *last != newest => Err(Declined::Stale),
+            Some(last) if *last == version => Err(Declined::Needed),
+            _ => self.retire(version),
+        }
+    }
+
+    pub(super) fn roll_back(
+        &mut self,
+        version: VersionId,
+        timeline: u64,
+        cold: &[SpilledFile],
+    ) -> Result<Vec<DataFile>, Declined> {
         if timeline != self.timeline {
             return Err(Declined::Stale);
+        }
+        for made in cold {
+            let record = self.shard(made.shard).ok_or(Declined::UnknownShard)?;
+            if record.cold.contains_key(&made.file) {
+                return Err(Declined::NumberInUse);
+            }
         }
         let points = self.versions.get(&version).ok_or(Declined::Unknown)?.points.clone();
         let mut dropped = Vec::new();
         for (id, (shard, point)) in (0..).map(ShardId).zip(self.shards.iter_mut().zip(&points)) {
             dropped.extend(shard.go_back(id, *point));
+            cold.iter().filter(|made| made.shard == id).for_each(|made| shard.take_in(made));
         }
         self.versions.retain(|other, _| *other <= version);
         self.timeline += 1;
@@ -128,13 +185,14 @@ impl Manifest {
             }
             dropped.extend(record.drop_log(base)?.into_iter().map(|segment| DataFile::Segment(shard, segment)));
         }
-        let Some(needed) = needed else { return Ok(dropped) };
         let older: Vec<_> =
             record.snapshots_oldest_first().into_iter().map(|(seq, record)| (record.end.lsn, seq)).collect();
-        for (_, seq) in older.into_iter().filter(|older| *older < needed) {
+        for (_, seq) in older.into_iter().filter(|older| needed.is_some_and(|needed| *older < needed)) {
             record.snapshots.remove(&seq);
             dropped.push(DataFile::Snapshot(shard, seq));
         }
+        // Last: the snapshots that are gone need nothing.
+        dropped.extend(record.drop_cold().into_iter().map(|file| DataFile::Cold(shard, file)));
         Ok(dropped)
     }
 }
@@ -148,6 +206,18 @@ impl ShardRecord {
         snapshots
     }
 
+    /// The one that holds most.
+    #[must_use]
+    pub fn newest_snapshot(&self) -> Option<(SnapshotSeq, &SnapshotRecord)> {
+        self.snapshots_oldest_first().pop()
+    }
+
+    /// Snapshots that hold nothing from `end` on, newest first: what the state there can be made from.
+    pub fn snapshots_up_to(&self, end: Lsn) -> impl Iterator<Item = (SnapshotSeq, &SnapshotRecord)> {
+        let newest_first = self.snapshots_oldest_first().into_iter().rev();
+        newest_first.skip_while(move |(_, record)| record.end.lsn > end)
+    }
+
     /// Is this a place between two commands of the log, as far as the manifest can say?
     #[must_use]
     pub fn is_on_line(&self, end: Position) -> bool {
@@ -156,6 +226,13 @@ impl ShardRecord {
         }
         let epoch = self.epochs.iter().find(|record| record.epoch == end.epoch);
         epoch.is_some_and(|epoch| epoch.first <= end.lsn && epoch.end.is_none_or(|over| end.lsn <= over))
+    }
+
+    /// The timeline of a place in the log's files.
+    fn epoch_of(&self, tail: Option<Tail>) -> Epoch {
+        let segment = tail.map_or(SegmentSeq(0), |tail| tail.segment);
+        let began = self.epochs.iter().rev().find(|record| record.segment <= segment);
+        began.map_or(Epoch(0), |record| record.epoch)
     }
 
     /// The log ends at the point, which a version has kept. Whoever writes it now writes what nobody will read: its
@@ -185,6 +262,10 @@ impl ShardRecord {
         self.snapshots.retain(|_, record| record.end.lsn <= point.end.lsn);
         self.incarnation = self.incarnation.next();
         self.closed = None;
+        if point.tail.is_none() {
+            // The log begins anew: there is no end that it would go on from.
+            self.base = None;
+        }
         let segments = segments.into_iter().map(|segment| DataFile::Segment(id, segment));
         segments.chain(snapshots.into_iter().map(|snapshot| DataFile::Snapshot(id, snapshot))).collect()
     }
@@ -205,6 +286,9 @@ impl ShardRecord {
         }
         if self.base.is_some_and(|base| record.end.lsn < base.end) {
             return Err(Declined::Backwards);
+        }
+        if record.cold.iter().any(|file| !self.cold.contains_key(file)) {
+            return Err(Declined::Unreachable);
         }
         self.snapshots.insert(snapshot, record.clone());
         self.next_snapshot = self.next_snapshot.max(snapshot.next());

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Declined, Edit, SnapshotRecord};
-use crate::model::{Epoch, Incarnation, Lsn, Position, SegmentSeq, SnapshotSeq, Tail};
+use super::{ColdRecord, Declined, Edit, SnapshotRecord};
+use crate::model::{ColdSeq, Epoch, Incarnation, Lsn, Position, SegmentSeq, SnapshotSeq, Tail};
 
 /// One shard's part of the manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,10 @@ pub struct ShardRecord {
     pub snapshots: BTreeMap<SnapshotSeq, SnapshotRecord>,
     /// The smallest snapshot number that was never adopted.
     pub next_snapshot: SnapshotSeq,
+    /// Files that hold values which are not in memory.
+    pub cold: BTreeMap<ColdSeq, ColdRecord>,
+    /// The smallest number of a cold file that was never in there.
+    pub next_cold: ColdSeq,
 }
 
 /// One timeline.
@@ -117,13 +121,17 @@ impl ShardRecord {
                 self.poison.insert(position);
                 Ok(Vec::new())
             }
-            // Not of the log's life: see `history`.
+            // Not of the log's life: see `history` and `cold`.
             Edit::Adopt { .. }
             | Edit::Discard { .. }
             | Edit::Prune { .. }
             | Edit::Mark { .. }
             | Edit::Retire { .. }
-            | Edit::Rollback { .. } => Ok(Vec::new()),
+            | Edit::Outdate { .. }
+            | Edit::Rollback { .. }
+            | Edit::RollbackSpilled { .. }
+            | Edit::Chill { .. }
+            | Edit::Release { .. } => Ok(Vec::new()),
         }
     }
 

@@ -27,7 +27,7 @@ fn manifest() -> Manifest {
 }
 
 fn adopt(snapshot: u64, end: Position) -> Edit {
-    let record = SnapshotRecord { end, bytes: 1, entries: 1, hash: [0; 32], digest: None };
+    let record = SnapshotRecord { end, bytes: 1, entries: 1, hash: [0; 32], digest: None, cold: Vec::new() };
     Edit::Adopt { shard: SHARD, snapshot: SnapshotSeq(snapshot), record }
 }
 
@@ -89,6 +89,18 @@ fn what_is_not_on_the_line_is_declined() {
     declined(&mut manifest, &mark(1, tail(9, 10)), Declined::UnknownSegment);
     manifest.apply(&adopt(1, position(1, 10))).unwrap();
     declined(&mut manifest, &adopt(1, position(1, 10)), Declined::NumberInUse);
+}
+
+#[test]
+fn a_state_is_made_from_the_newest_snapshot_that_is_not_behind_it() {
+    let mut manifest = manifest();
+    for (number, end) in [(3, 12), (1, 25), (2, 25), (4, 40)] {
+        manifest.apply(&adopt(number, position(1, end))).unwrap();
+    }
+    let up_to = |end| manifest.shards[0].snapshots_up_to(Lsn(end)).map(|(number, _)| number.0).collect::<Vec<_>>();
+    assert_eq!(up_to(u64::MAX), [4, 2, 1, 3]);
+    assert_eq!([up_to(39), up_to(25)], [[2, 1, 3], [2, 1, 3]]);
+    assert_eq!((up_to(24), up_to(11)), (vec![3], vec![]));
 }
 
 #[test]
@@ -194,4 +206,154 @@ fn two_snapshots_are_adopted_in_any_order() {
     manifest.apply(&adopt(1, position(1, 12))).unwrap();
     assert_eq!(manifest.shards[0].next_snapshot, SnapshotSeq(3));
     declined(&mut manifest, &adopt(1, position(1, 12)), Declined::NumberInUse);
+}
+
+/// Guards F65: a shard and its writer may look on either side of a beginning life. The file says whose the place is.
+#[test]
+fn a_versions_point_is_of_its_files_epoch() {
+    let mut manifest = manifest();
+    let (incarnation, segment) = (Incarnation(2), SegmentSeq(5));
+    let expects = (Epoch(1), Incarnation(1));
+    manifest.apply(&Edit::Register { shard: SHARD, incarnation, segment, bytes: 4096 }).unwrap();
+    let begin = Edit::Begin { shard: SHARD, expects, sealed: Some(tail(1, 10)), incarnation, segment };
+    manifest.apply(&begin).unwrap();
+    manifest.apply(&mark(1, tail(1, 10))).unwrap();
+    assert_eq!(manifest.versions[&VersionId(1)].points[0].end, position(1, 10));
+    manifest.apply(&mark(2, tail(5, 10))).unwrap();
+    assert_eq!(manifest.versions[&VersionId(2)].points[0].end, position(2, 10));
+    let point = Point { end: position(2, 11), tail: Some(tail(5, 12)), digest: None };
+    let elsewhere = VersionRecord { time: Time(1), points: vec![point] };
+    declined(&mut manifest, &Edit::Mark { version: VersionId(3), record: elsewhere }, Declined::Ended);
+    // What it keeps the file for, going back to it keeps.
+    manifest.apply(&Edit::Rollback { version: VersionId(2), timeline: 0 }).unwrap();
+    assert_eq!(manifest.shards[0].epochs.last().unwrap().epoch, Epoch(2));
+    assert!(manifest.shards[0].segments.contains_key(&SegmentSeq(5)));
+}
+
+/// Going back to the later of two must never take the earlier one's files.
+#[test]
+fn a_later_version_never_lies_in_front_of_an_earlier_one() {
+    let mut manifest = manifest();
+    manifest.apply(&mark(1, tail(1, 5))).unwrap();
+    declined(&mut manifest, &mark(2, tail(1, 4)), Declined::Backwards);
+    manifest.apply(&mark(2, tail(1, 5))).unwrap();
+    // Nor in a file that nobody has begun.
+    let (incarnation, segment) = (Incarnation(1), SegmentSeq(5));
+    manifest.apply(&Edit::Register { shard: SHARD, incarnation, segment, bytes: 4096 }).unwrap();
+    manifest.versions.clear();
+    manifest.shards[0].epochs.clear();
+    declined(&mut manifest, &mark(3, tail(5, 1)), Declined::UnknownSegment);
+}
+
+/// Guards F65: a log that begins anew follows nothing.
+#[test]
+fn a_rollback_to_before_the_log_forgets_its_base() {
+    let mut manifest = manifest();
+    let nothing = Point { end: position(0, 1), tail: None, digest: None };
+    let untouched = VersionRecord { time: Time(1), points: vec![nothing] };
+    manifest.apply(&Edit::Mark { version: VersionId(1), record: untouched }).unwrap();
+    manifest.apply(&adopt(1, position(0, 1))).unwrap();
+    manifest.apply(&prune(Some(tail(1, 1)))).unwrap();
+    assert_eq!(manifest.shards[0].base, Some(tail(1, 1)));
+    manifest.apply(&Edit::Rollback { version: VersionId(1), timeline: 0 }).unwrap();
+    assert_eq!((manifest.shards[0].base, manifest.shards[0].segments.len()), (None, 0));
+}
+
+/// What was outdated beside another newest version may be needed by now.
+#[test]
+fn only_beside_the_same_newest_version_is_one_outdated() {
+    let mut manifest = manifest();
+    for version in 1..=3 {
+        manifest.apply(&mark(version, tail(1, 5))).unwrap();
+    }
+    let outdate = |version, newest| Edit::Outdate { version: VersionId(version), newest: VersionId(newest) };
+    manifest.apply(&outdate(1, 3)).unwrap();
+    declined(&mut manifest, &outdate(1, 3), Declined::Unknown);
+    declined(&mut manifest, &outdate(3, 3), Declined::Needed);
+    manifest.apply(&Edit::Rollback { version: VersionId(2), timeline: 0 }).unwrap();
+    declined(&mut manifest, &outdate(2, 3), Declined::Stale);
+}
+
+fn chill(incarnation: u64, file: u64) -> Edit {
+    Edit::Chill { shard: SHARD, incarnation: Incarnation(incarnation), file: ColdSeq(file), bytes: 1024, values: 5 }
+}
+
+fn release(incarnation: u64, file: u64) -> Edit {
+    Edit::Release { shard: SHARD, incarnation: Incarnation(incarnation), files: vec![ColdSeq(file)] }
+}
+
+fn adopt_with(snapshot: u64, end: Position, cold: &[u64]) -> Edit {
+    let Edit::Adopt { shard, snapshot, record } = adopt(snapshot, end) else { unreachable!("it is one") };
+    let cold = cold.iter().map(|file| ColdSeq(*file)).collect();
+    Edit::Adopt { shard, snapshot, record: SnapshotRecord { cold, ..record } }
+}
+
+/// Guards F43, F51: a cold file goes when neither a working state nor a snapshot refers to it.
+#[test]
+fn a_cold_file_stays_as_long_as_it_is_referred_to() {
+    let cold = |file| DataFile::Cold(SHARD, ColdSeq(file));
+    let mut manifest = manifest();
+    for file in 1..=3 {
+        manifest.apply(&chill(1, file)).unwrap();
+    }
+    assert_eq!(manifest.apply(&prune(None)).unwrap().dropped, []);
+    manifest.apply(&adopt_with(1, position(1, 5), &[1, 2])).unwrap();
+    for file in [1, 3] {
+        manifest.apply(&release(1, file)).unwrap();
+    }
+    assert!(manifest.superfluous(SHARD, std::iter::empty()).is_some());
+    assert_eq!(manifest.apply(&prune(None)).unwrap().dropped, [cold(3)], "a snapshot has the other one");
+    assert_eq!(manifest.superfluous(SHARD, std::iter::empty()), None);
+    // The snapshot goes, and the file with it.
+    manifest.apply(&adopt_with(2, position(1, 6), &[2])).unwrap();
+    let dropped = manifest.apply(&prune(None)).unwrap().dropped;
+    assert_eq!(dropped, [DataFile::Snapshot(SHARD, SnapshotSeq(1)), cold(1)]);
+    declined(&mut manifest, &adopt_with(3, position(1, 7), &[2, 3]), Declined::Unreachable);
+}
+
+/// Guards F47: a number is never used again, and a life that is over changes nothing.
+#[test]
+fn cold_files_are_made_and_released_by_the_present_life() {
+    let mut manifest = manifest();
+    manifest.apply(&chill(1, 4)).unwrap();
+    declined(&mut manifest, &chill(1, 4), Declined::NumberInUse);
+    declined(&mut manifest, &chill(1, 3), Declined::NumberInUse);
+    declined(&mut manifest, &chill(0, 5), Declined::Stale);
+    declined(&mut manifest, &release(0, 4), Declined::Stale);
+    // What a later life has made before it begins is not the present one's to release.
+    manifest.apply(&chill(2, 5)).unwrap();
+    manifest.apply(&release(1, 5)).unwrap();
+    assert!(!manifest.shards[0].cold[&ColdSeq(5)].released);
+    manifest.apply(&release(2, 5)).unwrap();
+    manifest.apply(&prune(None)).unwrap();
+    assert_eq!(manifest.shards[0].next_cold, ColdSeq(6));
+    declined(&mut manifest, &chill(2, 5), Declined::NumberInUse);
+}
+
+/// Guards F43, F47: the files of the state that is gone back to come with the edit, under numbers that the life before
+/// has overtaken, and stay with the next life.
+#[test]
+fn a_rollback_takes_its_cold_files_in() {
+    let mut manifest = manifest();
+    manifest.apply(&mark(1, tail(2, 15))).unwrap();
+    manifest.apply(&chill(1, 3)).unwrap();
+    let made = |file| SpilledFile { shard: SHARD, file: ColdSeq(file), bytes: 1024, values: 5 };
+    let edit = |timeline, files: &[u64]| {
+        let cold = files.iter().map(|file| made(*file)).collect();
+        Edit::RollbackSpilled { version: VersionId(1), timeline, cold }
+    };
+    declined(&mut manifest, &edit(1, &[1, 2]), Declined::Stale);
+    declined(&mut manifest, &edit(0, &[2, 3]), Declined::NumberInUse);
+    let elsewhere = SpilledFile { shard: ShardId(1), ..made(1) };
+    let elsewhere = Edit::RollbackSpilled { version: VersionId(1), timeline: 0, cold: vec![elsewhere] };
+    declined(&mut manifest, &elsewhere, Declined::UnknownShard);
+    manifest.apply(&edit(0, &[1, 5])).unwrap();
+    let shard = &manifest.shards[0];
+    assert_eq!((shard.incarnation, shard.next_cold), (Incarnation(2), ColdSeq(6)));
+    let files: Vec<_> = shard.cold.iter().map(|(file, record)| (file.0, record.incarnation.0)).collect();
+    assert_eq!(files, [(1, 2), (3, 1), (5, 2)]);
+    // The life that is over has nothing to say about them.
+    declined(&mut manifest, &release(1, 1), Declined::Stale);
+    manifest.apply(&release(2, 1)).unwrap();
+    assert_eq!(manifest.apply(&prune(None)).unwrap().dropped, [DataFile::Cold(SHARD, ColdSeq(1))]);
 }

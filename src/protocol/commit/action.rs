@@ -15,6 +15,8 @@ pub struct Limits {
     pub alignment: u64,
     /// Bytes of a segment beside its frames.
     pub segment_overhead: u64,
+    /// With so many bytes of frames that are kept it is time for a sync, whatever the policy.
+    pub kept_bytes_max: u64,
 }
 
 impl Limits {

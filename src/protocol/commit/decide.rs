@@ -8,7 +8,8 @@ impl Commit {
         if self.phase == Phase::Failed {
             return self.decide_failed();
         }
-        if self.sync_due_ms.is_some_and(|due| due <= self.now_ms || self.kept >= SYNC_BYTES) {
+        let is_due = self.sync_due_ms.is_some_and(|due| due <= self.now_ms || self.kept >= SYNC_BYTES);
+        if is_due || self.kept >= self.limits.kept_bytes_max {
             return Some(Phase::Next(Step::Sync));
         }
         // Before anything behind it is written, so that the log's synced end lies there.

@@ -5,8 +5,14 @@ use std::time::Duration;
 use super::*;
 use crate::model::Durability;
 
-const LIMITS: Limits =
-    Limits { frame_payload_max: 1_000, batch_bytes_max: 100, frame_overhead: 10, alignment: 10, segment_overhead: 10 };
+const LIMITS: Limits = Limits {
+    frame_payload_max: 1_000,
+    batch_bytes_max: 100,
+    frame_overhead: 10,
+    alignment: 10,
+    segment_overhead: 10,
+    kept_bytes_max: u64::MAX,
+};
 const START: Lsn = Lsn(5);
 
 /// A writer whose life has begun in segment 1 of 410 bytes, with one spare.
@@ -15,7 +21,11 @@ fn begun(policy: SyncPolicy) -> Commit {
 }
 
 fn begun_in(policy: SyncPolicy, bytes: u64) -> Commit {
-    let mut core = Commit::new(policy, LIMITS, START, true);
+    begun_with(policy, LIMITS, bytes)
+}
+
+fn begun_with(policy: SyncPolicy, limits: Limits, bytes: u64) -> Commit {
+    let mut core = Commit::new(policy, limits, START, true);
     assert_eq!(core.next(), Some(Action::Prepare));
     core.on_spare(SegmentSeq(1), bytes);
     assert_eq!(core.next(), Some(Action::Begin(SegmentSeq(1))));
@@ -87,6 +97,25 @@ fn interval_syncs_a_megabyte_at_a_time() {
     assert_eq!(core.next(), Some(Action::Sync));
     core.on_done(true);
     assert_eq!((core.next(), core.durable()), (None, Lsn(end)));
+}
+
+/// Guards F57: what is kept in memory is bounded, also where nothing else asks for a sync.
+#[test]
+fn what_is_kept_is_synced_before_it_is_too_much() {
+    let limits = Limits { kept_bytes_max: 150, ..LIMITS };
+    let mut core = begun_with(SyncPolicy::Never, limits, 2_000);
+    for (end, kept) in [(6, 100), (7, 200)] {
+        hand(&mut core, end, 90);
+        assert_eq!(core.next(), write(1, 5));
+        core.on_done(true);
+        assert_eq!(core.next(), complete(end, Durability::Written));
+        assert_eq!(core.kept(), kept);
+    }
+    hand(&mut core, 8, 90);
+    assert_eq!(core.next(), Some(Action::Sync));
+    core.on_done(true);
+    assert_eq!((core.kept(), core.durable()), (0, Lsn(7)));
+    assert_eq!(core.next(), write(1, 7));
 }
 
 #[test]

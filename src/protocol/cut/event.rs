@@ -55,8 +55,6 @@ pub enum Event {
         kind: Kind,
         /// Its number.
         version: VersionId,
-        /// When it is.
-        time: Time,
     },
     /// The shard has synced what it had.
     Prepared {
@@ -75,6 +73,8 @@ pub enum Event {
         shard: ShardId,
         /// Everything that it has applied lies below.
         end: Position,
+        /// By the wall clock. The version's is that of the last: nothing that it holds was submitted later.
+        time: Time,
     },
     /// The shard goes on. If nobody has told it to: it does not hold for this cut and never will.
     Released {

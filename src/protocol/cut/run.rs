@@ -36,6 +36,7 @@ pub(super) struct Run {
     pub(super) cut: CutId,
     kind: Kind,
     pub(super) version: VersionId,
+    /// When the last shard held.
     time: Time,
     phase: Phase,
     shards: BTreeSet<ShardId>,
@@ -50,12 +51,12 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(cut: CutId, kind: Kind, (version, time): (VersionId, Time), shards: BTreeSet<ShardId>) -> Self {
+    pub(super) fn new(cut: CutId, kind: Kind, version: VersionId, shards: BTreeSet<ShardId>) -> Self {
         Self {
             cut,
             kind,
             version,
-            time,
+            time: Time(0),
             phase: Phase::Preparing,
             owed: shards.clone(),
             shards,
@@ -97,8 +98,9 @@ impl Run {
             (Event::Prepared { shard, ok, .. }, Phase::Preparing) if self.owed.remove(&shard) && !ok => {
                 return Next::Abort(Failed::Shard(shard));
             }
-            (Event::Held { shard, end, .. }, Phase::Holding) if self.owed.remove(&shard) => {
+            (Event::Held { shard, end, time, .. }, Phase::Holding) if self.owed.remove(&shard) => {
                 self.ends.insert(shard, end);
+                self.time = time;
                 return self.compared(shard);
             }
             (Event::Released { shard, held: false, .. }, Phase::Holding) => return Next::Abort(Failed::Lapsed(shard)),

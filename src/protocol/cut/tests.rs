@@ -1,6 +1,7 @@
 //! One event, its exact effects. All orders are explored in `tests/explore`.
 
 use super::*;
+use crate::model::Time;
 use crate::model::{Declined, Edit, Epoch, Lsn, Point, Position, SnapshotRecord, SnapshotSeq, VersionRecord};
 
 const LIMITS: Limits = Limits { sync_ms: 50, hold_ms: 10, write_ms: 1_000 };
@@ -24,7 +25,7 @@ fn point(shard: ShardId) -> Point {
 }
 
 fn record(shard: ShardId) -> SnapshotRecord {
-    SnapshotRecord { end: end(shard), bytes: 1, entries: 1, hash: [0; 32], digest: None }
+    SnapshotRecord { end: end(shard), bytes: 1, entries: 1, hash: [0; 32], digest: None, cold: Vec::new() }
 }
 
 fn prepared(shard: ShardId) -> Event {
@@ -32,7 +33,7 @@ fn prepared(shard: ShardId) -> Event {
 }
 
 fn held(shard: ShardId) -> Event {
-    Event::Held { cut: CUT, shard, end: end(shard) }
+    Event::Held { cut: CUT, shard, end: end(shard), time: Time(9) }
 }
 
 fn released(shard: ShardId) -> Event {
@@ -63,7 +64,7 @@ fn adopt(shard: ShardId) -> Edit {
 /// A coordinator that has been asked, and to which this has happened since.
 fn after(kind: Kind, events: impl IntoIterator<Item = Event>) -> Cuts {
     let mut core = Cuts::new(LIMITS, 2, CUT);
-    let requested = feed(&mut core, Event::Requested { kind, version: VERSION, time: Time(9) });
+    let requested = feed(&mut core, Event::Requested { kind, version: VERSION });
     assert_eq!(requested, [arm(Stage::Prepare, 50), Effect::Prepare(CUT, A), Effect::Prepare(CUT, B)]);
     events.into_iter().for_each(|event| drop(feed(&mut core, event)));
     core
@@ -124,7 +125,7 @@ fn a_rewrite_is_one_commit() {
 
 #[test]
 fn a_second_request_is_told_at_once_and_a_later_cut_is_another() {
-    let request = Event::Requested { kind: Kind::Mark, version: VERSION, time: Time(9) };
+    let request = Event::Requested { kind: Kind::Mark, version: VERSION };
     let mut core = after(Kind::Mark, []);
     assert_eq!(feed(&mut core, request.clone()), [Effect::Busy]);
     assert_eq!(feed(&mut core, Event::Cancel), [done(Failed::Cancelled)]);
@@ -229,4 +230,16 @@ fn files_are_removed_only_if_the_commit_certainly_failed() {
         let removed = removed.into_iter().filter(|_| is_certain);
         assert_eq!(feed(&mut core, committed(outcome)), removed.chain([done(why)]).collect::<Vec<_>>());
     }
+}
+
+/// Whatever is submitted behind a version's time is not in it.
+#[test]
+fn a_version_is_of_the_time_when_the_last_has_held() {
+    let held_at = |shard, time| Event::Held { cut: CUT, shard, end: end(shard), time: Time(time) };
+    let begun = [prepared(A), prepared(B), held_at(B, 5), held_at(A, 7), held_at(B, 8), pointed(A), pointed(B)];
+    let mut core = after(Kind::Mark, begun);
+    feed(&mut core, released(A));
+    let commit = feed(&mut core, released(B));
+    let [Effect::Commit(_, edits)] = &commit[..] else { panic!("{commit:?}") };
+    assert!(matches!(&edits[..], [Edit::Mark { record, .. }] if record.time == Time(7)));
 }

@@ -12,7 +12,7 @@ fn feed(core: &mut Holder, event: Event) -> Vec<Effect> {
 }
 
 fn hold(core: &mut Holder, cut: CutId, now_ms: u64) -> Vec<Effect> {
-    feed(core, Event::Hold { cut, now_ms })
+    feed(core, Event::Hold { cut, now_ms, is_clear: true })
 }
 
 fn release(core: &mut Holder, cut: CutId) -> Vec<Effect> {
@@ -67,4 +67,18 @@ fn an_older_hold_is_refused() {
 fn a_coordinators_life_begins_above_the_one_before() {
     let first = CutId::first_of(Incarnation(1));
     assert!(first.next() < CutId::first_of(Incarnation(2)));
+}
+
+/// Guards F57: a disk that stalls does not collect the boundaries of cuts that were given up.
+#[test]
+fn one_boundary_at_a_time() {
+    let mut core = Holder::new(100);
+    let refused = Effect::Released { cut: SECOND, held: false };
+    hold(&mut core, FIRST, 0);
+    let behind = Event::Hold { cut: SECOND, now_ms: 1, is_clear: false };
+    assert_eq!(feed(&mut core, behind), [Effect::Resume, refused]);
+    assert_eq!(feed(&mut core, behind), [], "it was answered");
+    let behind = Event::Hold { cut: CutId(3), now_ms: 2, is_clear: false };
+    assert_eq!(feed(&mut core, behind), [Effect::Released { cut: CutId(3), held: false }]);
+    assert_eq!(hold(&mut core, CutId(4), 3), [Effect::Arm { at_ms: 103 }, Effect::Held(CutId(4))]);
 }

@@ -74,9 +74,11 @@ fn who_asks_is_served_by_a_job_that_begins_later() {
 fn a_job_beyond_its_deadline_is_given_up() {
     let mut core = fresh(PLAN);
     feed(&mut core, 0, Event::Requested(7));
-    assert_eq!(feed(&mut core, 9_999, Event::Looked(at(9, 9_000))), []);
+    assert_eq!(feed(&mut core, 50_000, Event::Looked(at(9, 9_000))), [], "it waits for its turn");
+    assert_eq!(feed(&mut core, 50_000, Event::Begun(1)), []);
+    assert_eq!(feed(&mut core, 59_999, Event::Looked(at(9, 9_000))), []);
     let late = Effect::Answer(7, Err(Failure::Deadline));
-    assert_eq!(feed(&mut core, 10_000, Event::Looked(at(9, 9_000))), [Effect::Cancel(1), late]);
+    assert_eq!(feed(&mut core, 60_000, Event::Looked(at(9, 9_000))), [Effect::Cancel(1), late]);
     assert_eq!(feed(&mut core, 99_999, Event::Looked(at(9, 9_000))), [], "one thread hangs already");
     assert_eq!(feed(&mut core, 99_999, Event::Requested(8)), [Effect::Take(2)]);
     assert_eq!(feed(&mut core, 99_999, Event::Written(1, Some(taken(9, 1)))), [Effect::Remove(1)]);

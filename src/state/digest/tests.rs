@@ -123,7 +123,7 @@ fn scanned(map: &Map<Entity>) -> Option<StateDigest> {
 }
 
 fn contents(map: &Map<Entity>) -> BTreeMap<Vec<u8>, Entity> {
-    map.iter().map(|entry| (entry.key().to_vec(), entry.value().clone())).collect()
+    map.iter().filter_map(|entry| Some((entry.key().to_vec(), entry.entity()?.clone()))).collect()
 }
 
 #[derive(Clone, Debug)]
@@ -170,7 +170,7 @@ fn replay(txn: &Txn<'_, Entity>, model: &mut BTreeMap<Vec<u8>, Entity>) {
     if txn.clears() {
         model.clear();
     }
-    for Change { key, old, new } in txn.changes() {
+    for Change { key, old, new, .. } in txn.changes() {
         assert_eq!(model.get(key), old, "what was there before");
         match new {
             Some(new) => drop(model.insert(key.to_vec(), new.clone())),

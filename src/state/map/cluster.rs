@@ -117,6 +117,18 @@ impl<E> Cluster<E> {
         cluster
     }
 
+    /// One of just these, which it has room for, and whose keys are not the same.
+    pub(super) fn of_all(entries: impl ExactSizeIterator<Item = Arc<Entry<E>>>) -> Self {
+        let mut cluster = Self::with_room_for(entries.len());
+        let (len, tags, slots) = cluster.parts_mut();
+        for ((own, slot), entry) in tags.iter_mut().zip(slots).zip(entries) {
+            *own = tag(entry.hash());
+            *slot = Some(entry);
+            *len += 1;
+        }
+        cluster
+    }
+
     /// All slots, the unused ones included.
     pub(super) fn slots(&self) -> &[Slot<E>] {
         self.parts().1

@@ -17,15 +17,21 @@
 //! counts would prove only that `Arc` works. An entry's access mark is the one thing that readers
 //! write; it comes from [`crate::sync`].
 
+mod builder;
+mod clock;
 mod cluster;
 mod entry;
 mod iter;
 mod node;
+mod part;
 mod trie;
 
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-pub use entry::{EntityRef, Entry, Key};
+pub use builder::Builder;
+pub use clock::{Age, Tick};
+pub use entry::{EntityRef, Entry, Found, Key, Value};
 pub use iter::{Batch, Cursor, Iter};
+pub use part::Part;
 pub use trie::{ENTRY_BYTES, Map, WARMED_UP};

@@ -15,7 +15,7 @@ use super::{
 pub(super) const GATHERED: usize = CAPACITY / 2;
 
 /// No nibble of a hash is left here.
-const DEPTH_MAX: u32 = u64::BITS / 4;
+const DEPTH_MAX: u32 = Nibble::COUNT;
 
 /// What a place in the trie holds.
 #[derive(Default)]
@@ -37,10 +37,13 @@ pub(super) struct Branch<E> {
 }
 
 /// The part of a hash that picks the child at a depth; the most significant nibble is depth 0.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Nibble(usize);
 
 impl Nibble {
+    /// How many a hash has.
+    pub(super) const COUNT: u32 = u64::BITS / 4;
+
     pub(super) fn of(hash: u64, depth: u32) -> Self {
         Self((hash.rotate_left(4 * (depth + 1)) & 0xf) as usize)
     }
@@ -105,13 +108,63 @@ impl<E> Branch<E> {
 }
 
 impl<E> Node<E> {
+    /// The entry of a key, in or below the node, which lies at this depth.
+    pub(super) fn find(&self, hash: u64, key: &[u8], mut depth: u32) -> Option<&Arc<Entry<E>>> {
+        let mut node = self;
+        while let Self::Branch(branch) = node {
+            node = branch.child(Nibble::of(hash, depth));
+            depth += 1;
+        }
+        node.get(hash, key)
+    }
+
+    /// Is this very entry there?
+    pub(super) fn has(&self, entry: &Arc<Entry<E>>, depth: u32) -> bool {
+        self.find(entry.hash(), entry.key(), depth).is_some_and(|own| Arc::ptr_eq(own, entry))
+    }
+
     /// The entry of a key; the node is no branch.
-    pub(super) fn get(&self, hash: u64, key: &[u8]) -> Option<&Arc<Entry<E>>> {
+    fn get(&self, hash: u64, key: &[u8]) -> Option<&Arc<Entry<E>>> {
         match self {
             Self::Cluster(cluster) => cluster.get(hash, key),
             Self::Bucket(bucket) => bucket.iter().find(|entry| entry.key() == key),
             Self::Empty | Self::Branch(_) => None,
         }
+    }
+
+    /// What so few entries are that a cluster holds them; their keys are not the same.
+    pub(super) fn of(entries: impl ExactSizeIterator<Item = Arc<Entry<E>>>) -> Self {
+        if entries.len() == 0 { Self::Empty } else { Self::Cluster(Cluster::of_all(entries)) }
+    }
+
+    /// A branch of so many entries, more than a cluster holds.
+    pub(super) fn branch(len: usize, mut child: impl FnMut(Nibble) -> Self) -> Self {
+        Self::Branch(Arc::new(Branch { len, children: array::from_fn(|nibble| child(Nibble(nibble))) }))
+    }
+
+    /// Is there nothing on a hash's path down to this depth but branches?
+    pub(super) fn is_vacant(&self, hash: u64, depth: u32) -> bool {
+        let mut node = self;
+        for at in 0..depth {
+            let Self::Branch(branch) = node else { break };
+            node = branch.child(Nibble::of(hash, at));
+        }
+        matches!(node, Self::Empty)
+    }
+
+    /// Puts a node of so many entries at a depth of a hash's path, which is vacant.
+    pub(super) fn attach(&mut self, node: Self, (hash, depth): (u64, u32), len: usize, at: u32) {
+        if at == depth {
+            *self = node;
+            return;
+        }
+        if let Self::Empty = self {
+            *self = Self::Branch(Arc::new(Branch::new()));
+        }
+        let Self::Branch(branch) = self else { unreachable!("the path is vacant") };
+        let branch = Arc::make_mut(branch);
+        branch.len += len;
+        branch.child_mut(Nibble::of(hash, at)).attach(node, (hash, depth), len, at + 1);
     }
 
     /// The entries of a node that is no branch, ascending by hash, then key.

@@ -4,13 +4,20 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::{collection::vec, prelude::*};
 
+use super::clock::Age;
 use super::{
-    Cursor, ENTRY_BYTES, EntityRef, Entry, Key, Map,
+    Cursor, ENTRY_BYTES, EntityRef, Entry, Found, Key, Map,
     cluster::{CAPACITY, Cluster},
     node::{GATHERED, Node},
 };
+use crate::model::{ColdSeq, Location};
 
-type Model = BTreeMap<(u64, Vec<u8>), u32>;
+pub(super) type Model = BTreeMap<(u64, Vec<u8>), u32>;
+
+/// Of entries whose keys are their hashes.
+pub(super) fn model_of(entries: &[(u64, u32)]) -> Model {
+    entries.iter().map(|(hash, value)| ((*hash, hash.to_be_bytes().to_vec()), *value)).collect()
+}
 
 /// Hash functions of a key number: from one bucket for all, over paths that part late, to well
 /// spread.
@@ -50,22 +57,34 @@ fn key(number: u16) -> Vec<u8> {
     key
 }
 
+fn entity(entry: Option<Arc<Entry<u32>>>) -> Option<u32> {
+    entry.and_then(|entry| entry.entity().copied())
+}
+
+fn here(found: Option<Found<'_, u32>>) -> Option<u32> {
+    match found? {
+        Found::Here(entity) => Some(*entity),
+        Found::Cold { .. } => None,
+    }
+}
+
 fn put(map: &mut Map<u32>, hash: u64, key: &[u8], value: u32) -> Option<u32> {
     let entry = Entry::new(hash, Key::from_slice(key), value, value as usize % 1000);
-    map.insert(Arc::new(entry)).map(|value| *value)
+    entity(map.insert(Arc::new(entry)))
 }
 
 fn contents(map: &Map<u32>) -> Vec<((u64, Vec<u8>), u32)> {
-    map.iter().map(|entry| ((entry.hash(), entry.key().to_vec()), *entry.value())).collect()
+    map.iter().filter_map(|entry| Some(((entry.hash(), entry.key().to_vec()), *entry.entity()?))).collect()
 }
 
 /// A map is what its model says, in the model's order, with sums that add up and a sound shape.
-fn check(map: &Map<u32>, model: &Model) {
+pub(super) fn check(map: &Map<u32>, model: &Model) {
     assert!(contents(map).into_iter().eq(model.clone()));
     assert_eq!((map.len(), map.is_empty()), (model.len(), model.is_empty()));
     let bytes = |((_, key), value): (&(u64, Vec<u8>), &u32)| ENTRY_BYTES + key.len() + *value as usize % 1000;
     assert_eq!(map.bytes(), model.iter().map(bytes).sum::<usize>());
     assert_eq!(map.bytes(), map.iter().map(|entry| entry.bytes()).sum::<usize>());
+    assert_eq!(map.keys_bytes(), map.iter().map(|entry| entry.bytes_when_cold()).sum::<usize>());
     assert_eq!(shape(map.root(), 0, 0), map.len());
 }
 
@@ -124,13 +143,13 @@ proptest! {
                 }
                 Op::Remove(number) => {
                     let (hash, key) = (hash(number), key(number));
-                    let removed = map.remove(hash, &key).map(|value| *value);
+                    let removed = entity(map.remove(hash, &key));
                     prop_assert_eq!(removed, model.remove(&(hash, key)));
                 }
                 Op::Get(number) => {
                     let (hash, key) = (hash(number), key(number));
                     map.warm_up(&[hash, 0, hash, u64::MAX]);
-                    let found = map.get(hash, &key).map(|value| *value);
+                    let found = here(map.get(hash, &key));
                     prop_assert_eq!(found, model.get(&(hash, key)).copied());
                 }
                 Op::Keep => kept.push((map.clone(), model.clone())),
@@ -211,42 +230,111 @@ fn holds_many_entries_and_forgets_them() {
     }
     let full = map.clone();
     for number in 0..100_000 {
-        assert_eq!(map.get(hash(number), &number.to_be_bytes()).map(|value| *value), Some(number));
+        assert_eq!(here(map.get(hash(number), &number.to_be_bytes())), Some(number));
         assert_eq!(put(&mut map, hash(number), &number.to_be_bytes(), !number), Some(number));
     }
     for number in 0..100_000 {
-        assert_eq!(map.remove(hash(number), &number.to_be_bytes()).map(|value| *value), Some(!number));
+        assert_eq!(entity(map.remove(hash(number), &number.to_be_bytes())), Some(!number));
     }
     assert_eq!((map.len(), map.bytes(), map.iter().count()), (0, 0, 0));
     assert_eq!((full.len(), full.iter().count()), (100_000, 100_000));
-    assert!(full.iter().all(|entry| entry.key() == entry.value().to_be_bytes()));
+    assert!(full.iter().all(|entry| entry.key() == entry.entity().unwrap().to_be_bytes()));
 }
 
 #[test]
 fn what_was_read_stays_what_it_was() {
     let mut map = Map::new();
     put(&mut map, 1, b"key", 1);
-    let first = map.get(1, b"key").unwrap();
+    let reference = |entry: &Arc<Entry<u32>>| EntityRef::of(entry).unwrap();
+    let first = reference(map.entry(1, b"key").unwrap());
     let old = map.clone();
     put(&mut map, 1, b"key", 2);
-    let second = map.remove(1, b"key").unwrap();
+    let second = reference(&map.remove(1, b"key").unwrap());
     drop(map);
-    assert_eq!((*first, *second, *old.get(1, b"key").unwrap()), (1, 2, 1));
+    assert_eq!((*first, *second, here(old.get(1, b"key"))), (1, 2, Some(1)));
     assert_eq!((first.clone(), second), (EntityRef::from(1), EntityRef::from(2)));
     assert_eq!(format!("{first:?}"), "1");
 }
 
 #[test]
-fn only_writes_and_gets_mark_an_entry() {
+fn only_writes_and_gets_use_an_entry() {
+    let mut map = Map::new();
+    let age = |map: &Map<u32>| map.entry(1, b"key").unwrap().age(map.now());
+    put(&mut map, 1, b"key", 1);
+    assert_eq!(age(&map), Age::MIN, "a write");
+    map.tick();
+    assert_eq!(map.iter().chain(map.scan(Cursor::START, 1).entries).count(), 2);
+    assert!(age(&map) > Age::MIN, "walking past does not");
+    map.clone().get(1, b"key");
+    assert_eq!(age(&map), Age::MIN, "a read through another root does");
+
+    let here = Arc::clone(map.entry(1, b"key").unwrap());
+    assert!(map.replace(&here, cold(1, 0)));
+    map.get(1, b"key");
+    assert_eq!(age(&map), Age::MAX, "who finds it has not read it");
+    let entry = map.entry(1, b"key").unwrap();
+    assert!(!entry.used(map.now()) && entry.used(map.now()), "twice within a while");
+}
+
+#[test]
+fn what_is_very_old_stays_that_when_the_clock_comes_round() {
     let mut map = Map::new();
     put(&mut map, 1, b"key", 1);
-    let entry = map.entry(1, b"key").unwrap();
-    assert!(entry.take_mark(), "a write marks");
-    assert_eq!(map.iter().chain(map.scan(Cursor::START, 1).entries).count(), 2);
-    assert!(!entry.take_mark(), "walking past does not");
-    map.clone().get(1, b"key");
-    assert!(entry.take_mark(), "a read through another root does");
-    assert!(!entry.take_mark());
+    for _ in 0..600 {
+        map.tick();
+        // Somebody looks now and then.
+        map.entry(1, b"key").unwrap().age(map.now());
+    }
+    assert_eq!(map.entry(1, b"key").unwrap().age(map.now()), Age::MAX);
+}
+
+fn location(slot: u16) -> Location {
+    Location { file: ColdSeq(1), sector: 1, sectors: 8, slot }
+}
+
+fn cold(hash: u64, slot: u16) -> Arc<Entry<u32>> {
+    Arc::new(Entry::cold(hash, Key::from_slice(b"key"), location(slot)))
+}
+
+/// Guards F44, F51: whoever has written the key meanwhile is not overwritten.
+#[test]
+fn an_entry_is_replaced_only_if_it_is_the_very_same() {
+    let mut map = Map::new();
+    put(&mut map, 1, b"key", 7);
+    let spilled = Arc::clone(map.entry(1, b"key").unwrap());
+    put(&mut map, 1, b"key", 7);
+    assert!(!map.replace(&spilled, cold(1, 0)), "the same value, written again");
+    assert_eq!((here(map.get(1, b"key")), map.cold()), (Some(7), 0));
+
+    let spilled = Arc::clone(map.entry(1, b"key").unwrap());
+    let before = map.clone();
+    assert!(map.replace(&spilled, cold(1, 0)));
+    assert!(matches!(map.get(1, b"key"), Some(Found::Cold { at, .. }) if at == location(0)));
+    assert_eq!(map.cold_at(1).count(), 1);
+    assert_eq!((map.len(), map.cold(), before.cold(), here(before.get(1, b"key"))), (1, 1, 0, Some(7)));
+    assert_eq!(map.bytes(), ENTRY_BYTES + 3 + size_of::<Location>());
+
+    let moved = Arc::clone(map.entry(1, b"key").unwrap());
+    assert!(map.replace(&moved, cold(1, 1)) && !map.replace(&moved, cold(1, 2)));
+    assert_eq!(map.entry(1, b"key").unwrap().location(), Some(location(1)));
+
+    assert!(map.remove(1, b"key").is_some());
+    assert!(!map.replace(&moved, cold(1, 3)), "a removed key does not come back");
+    assert_eq!((map.len(), map.cold(), map.bytes(), map.keys_bytes()), (0, 0, 0, 0));
+}
+
+#[test]
+fn what_no_spill_frees_is_known_before_anything_is_spilled() {
+    let mut map = Map::new();
+    let key = |number: u8| Key::from_slice(&[number; 5]);
+    let each = ENTRY_BYTES + 5 + size_of::<Location>();
+    map.insert(Arc::new(Entry::new(1, key(1), 7, 1_000)));
+    map.insert(Arc::new(Entry::new(2, key(2), 7, size_of::<u32>())));
+    let small = ENTRY_BYTES + 5 + size_of::<u32>();
+    assert_eq!((map.bytes(), map.keys_bytes()), (ENTRY_BYTES + 1_005 + small, each + small), "a small one stays");
+    let spilled = Arc::clone(map.entry(1, &key(1)).unwrap());
+    assert!(map.replace(&spilled, Arc::new(Entry::cold(1, key(1), location(0)))));
+    assert_eq!((map.bytes(), map.keys_bytes()), (each + small, each + small));
 }
 
 #[test]

@@ -2,9 +2,8 @@
 
 use std::io;
 
-use super::{EDITS_BYTES, Replay, damaged, read_all, read_current};
+use super::{Replay, read_current};
 use crate::model::Manifest;
-use crate::storage::bytes::trim_zeroes;
 use crate::storage::disk::Disk;
 use crate::storage::error::{IoContext, ManifestError};
 use crate::storage::layout::{Generation, Layout};
@@ -39,19 +38,12 @@ pub fn look(disk: &dyn Disk, layout: &Layout) -> Result<Look, ManifestError> {
         }
         other => other.context("open", &path)?,
     };
-    let bytes = read_all(file.as_ref(), &path)?;
-    let content = trim_zeroes(&bytes);
-    let mut replay = Replay::start(content, generation, &path)?;
-    // As when it is opened: it had this length before CURRENT named it.
-    if (bytes.len() as u64) < replay.edits_from as u64 + EDITS_BYTES {
-        return Err(damaged(&path, bytes.len(), "the file is shorter than it was made"));
-    }
-    while replay.edit(content, &path)? {}
+    let (replay, bytes) = Replay::whole(file.as_ref(), generation, &path)?;
     Ok(Look {
         generation,
         edits: replay.sequence,
         used: replay.at as u64,
-        bytes: bytes.len() as u64,
+        bytes,
         torn: replay.torn,
         manifest: replay.manifest,
     })

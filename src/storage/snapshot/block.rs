@@ -14,12 +14,15 @@
 //! | 32..64 | BLAKE3 of bytes 0..32 and the payload, keyed with the file's salt |
 //! | 64.. | payload: entries, one after the other |
 //!
-//! An entry is: length of the key (4), length of the value (4), the key, the value.
+//! An entry is: length of the key (4), length of the value (4), the key, the value. If the length of the value is all
+//! ones, its place in a [cold file](crate::storage::cold) of the shard follows instead: number of the file (8), sector
+//! (4), sectors (2), slot (2). Such entries came with version 2.
 //!
 //! The tag is looked at first, so that no length is believed, and no room made for it, on the word of a damaged byte.
 
 use super::super::bytes::{array, put, u32_at, u64_at};
 use super::super::codec;
+use crate::model::{ColdSeq, Location};
 
 /// Fixed part of a block.
 pub const HEADER_BYTES: usize = 64;
@@ -57,15 +60,51 @@ pub struct Entry<'a> {
     /// Its key.
     pub key: &'a [u8],
     /// Its value.
-    pub value: &'a [u8],
+    pub value: Value<'a>,
+}
+
+/// A value, or where it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// The value.
+    Here(&'a [u8]),
+    /// Its place in a cold file.
+    Cold(Location),
+}
+
+/// In the place of a value's length: a location follows.
+const COLD: u32 = u32::MAX;
+const LOCATION_BYTES: usize = 16;
+
+impl Value<'_> {
+    /// How many bytes it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Here(value) => value.len(),
+            Self::Cold(_) => LOCATION_BYTES,
+        }
+    }
 }
 
 /// Appends an entry to a payload. Key and value must be no longer than [`ENTRY_BYTES_MAX`] together.
-pub fn push(payload: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+pub fn push(payload: &mut Vec<u8>, key: &[u8], value: Value<'_>) {
+    let length = match value {
+        Value::Here(value) => value.len() as u32,
+        Value::Cold(_) => COLD,
+    };
     payload.extend_from_slice(&(key.len() as u32).to_le_bytes());
-    payload.extend_from_slice(&(value.len() as u32).to_le_bytes());
+    payload.extend_from_slice(&length.to_le_bytes());
     payload.extend_from_slice(key);
-    payload.extend_from_slice(value);
+    match value {
+        Value::Here(value) => payload.extend_from_slice(value),
+        Value::Cold(Location { file, sector, sectors, slot }) => {
+            payload.extend_from_slice(&file.0.to_le_bytes());
+            payload.extend_from_slice(&sector.to_le_bytes());
+            payload.extend_from_slice(&sectors.to_le_bytes());
+            payload.extend_from_slice(&slot.to_le_bytes());
+        }
+    }
 }
 
 /// Fills in the header of a block, for which its first [`HEADER_BYTES`] bytes are left free, and returns its hash.
@@ -125,8 +164,16 @@ fn entry(payload: &[u8], at: usize) -> Option<(Entry<'_>, usize)> {
     let key_at = at.checked_add(ENTRY_HEADER_BYTES)?;
     let lengths = payload.get(at..key_at)?;
     let value_at = key_at.checked_add(u32_at(lengths, 0) as usize)?;
-    let end = value_at.checked_add(u32_at(lengths, 4) as usize)?;
-    Some((Entry { at, key: payload.get(key_at..value_at)?, value: payload.get(value_at..end)? }, end))
+    let length = u32_at(lengths, 4);
+    let end = value_at.checked_add(if length == COLD { LOCATION_BYTES } else { length as usize })?;
+    let (key, value) = (payload.get(key_at..value_at)?, payload.get(value_at..end)?);
+    let value = if length == COLD { Value::Cold(location(value)) } else { Value::Here(value) };
+    Some((Entry { at, key, value }, end))
+}
+
+fn location(bytes: &[u8]) -> Location {
+    let half = |at| u16::from_le_bytes(array(bytes, at));
+    Location { file: ColdSeq(u64_at(bytes, 0)), sector: u32_at(bytes, 8), sectors: half(12), slot: half(14) }
 }
 
 fn tag(header: &[u8], salt: &[u8; 32]) -> [u8; 8] {

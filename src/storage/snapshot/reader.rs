@@ -9,7 +9,7 @@
 use std::io;
 use std::path::Path;
 
-use super::block::{self, BLOCK_BYTES, BlockHeader, PAYLOAD_BYTES_MAX};
+use super::block::{self, BLOCK_BYTES, BlockHeader, PAYLOAD_BYTES_MAX, Value};
 use super::footer::{Content, FOOTER_BYTES, Footer};
 use super::{HEADER_BYTES, NoHeader, SnapshotHeader, VERSION};
 use crate::model::{DirectoryId, Position, ShardId, SnapshotRecord, SnapshotSeq};
@@ -52,7 +52,7 @@ pub struct Summary {
 }
 
 /// Gets schema, key and value of every entry. Its error is made a [`SnapshotError::Entity`], with file and offset.
-pub type Visit<'a> = dyn FnMut(u32, &[u8], &[u8]) -> Result<(), CodecError> + 'a;
+pub type Visit<'a> = dyn FnMut(u32, &[u8], Value<'_>) -> Result<(), CodecError> + 'a;
 
 /// Reads a snapshot and hands every entry to `visit`, in the order in which they were written. Most of them are handed
 /// on before the end of the file was seen: after an error the caller throws away what it has made of them.
@@ -89,7 +89,7 @@ impl Expected {
     /// What the manifest's record says about a snapshot.
     #[must_use]
     pub fn recorded(directory: DirectoryId, shard: ShardId, snapshot: SnapshotSeq, record: &SnapshotRecord) -> Self {
-        let SnapshotRecord { end, bytes, entries, hash, digest: _ } = *record;
+        let SnapshotRecord { end, bytes, entries, hash, .. } = *record;
         Self { directory, shard, snapshot, end, hash, bytes, entries }
     }
 

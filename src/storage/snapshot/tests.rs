@@ -4,13 +4,15 @@
 
 mod damage;
 mod faults;
+mod scan;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::block::{self, BlockHeader};
 use super::footer::{Content, FOOTER_BYTES, Footer};
 use super::*;
-use crate::model::SnapshotRecord;
+use crate::model::{ColdSeq, Location, SnapshotRecord};
 use crate::storage::codec::CodecError;
 use crate::storage::disk::sim::{Operation, SimDisk};
 use crate::storage::disk::{Disk, StandardDisk};
@@ -54,13 +56,13 @@ fn disk() -> SimDisk {
 
 fn write(disk: &dyn Disk, layout: &Layout, entries: &Entries) -> Result<Written, DiskError> {
     let mut writer = SnapshotWriter::create(disk, layout, header())?;
-    entries.iter().try_for_each(|(key, value)| writer.entry(key, value))?;
+    entries.iter().try_for_each(|(key, value)| writer.entry(key, Value::Here(value)))?;
     writer.finish(DIGEST)
 }
 
 fn expected(written: &Written) -> Expected {
-    let Written { bytes, entries, hash } = *written;
-    let record = SnapshotRecord { end: header().end, bytes, entries, hash, digest: None };
+    let Written { bytes, entries, hash, .. } = *written;
+    let record = SnapshotRecord { end: header().end, bytes, entries, hash, digest: None, cold: Vec::new() };
     Expected::recorded(header().directory, header().shard, header().snapshot, &record)
 }
 
@@ -68,7 +70,7 @@ fn expected(written: &Written) -> Expected {
 fn read_back(disk: &dyn Disk, path: &Path, expect: &Expected, entries: &Entries) -> Result<Summary, SnapshotError> {
     let mut next = 0;
     let summary = read(disk, path, expect, &mut |schema, key, value| {
-        assert_eq!((schema, key, value), (3, &entries[next].0[..], &entries[next].1[..]));
+        assert_eq!((schema, key, value), (3, &entries[next].0[..], Value::Here(&entries[next].1)));
         next += 1;
         Ok(())
     })?;
@@ -89,7 +91,7 @@ fn three_blocks() -> Entries {
 #[test]
 fn golden_bytes_of_the_header() {
     let (bytes, hash) = header().encode();
-    let mut expected = Vec::from(*b"MAINSNP1\x01\0\0\0\x03\0\0\0");
+    let mut expected = Vec::from(*b"MAINSNP1\x02\0\0\0\x03\0\0\0");
     expected.extend_from_slice(&[9; 16]);
     expected.extend_from_slice(&[2, 0, 0, 0, 0, 0, 0, 0]);
     for number in [5u64, 7, 77, 0x0102] {
@@ -102,14 +104,12 @@ fn golden_bytes_of_the_header() {
     assert_eq!(SnapshotHeader::decode(&bytes), Ok((header(), hash)));
 }
 
-#[test]
-fn golden_bytes_of_a_file() {
-    let disk = disk();
-    let written = write(&disk, &layout(), &small()).unwrap();
-    let (mut expected, header_hash) = {
-        let (bytes, hash) = header().encode();
-        (bytes.to_vec(), hash)
-    };
+/// A file of [`small`] entries, and its hash.
+fn golden(version: u8) -> (Vec<u8>, [u8; 32]) {
+    let mut expected = header().encode().0.to_vec();
+    expected[8] = version;
+    let header_hash = *blake3::hash(&expected[..224]).as_bytes();
+    expected[224..].copy_from_slice(&header_hash);
     let keyed = |parts: &[&[u8]]| *blake3::keyed_hash(&[8; 32], &parts.concat()).as_bytes();
 
     let payload = b"\x02\0\0\0\x03\0\0\0abone\0\0\0\0\x01\0\0\0x\x01\0\0\0\0\0\0\0c";
@@ -129,12 +129,41 @@ fn golden_bytes_of_a_file() {
     let hash = keyed(&[&header_hash, &block_hash, &footer]);
     expected.extend_from_slice(&footer);
     expected.extend_from_slice(&hash);
+    (expected, hash)
+}
+
+#[test]
+fn golden_bytes_of_a_file() {
+    let disk = disk();
+    let written = write(&disk, &layout(), &small()).unwrap();
+    let (expected, hash) = golden(2);
     assert_eq!(disk.read(path()).unwrap(), expected);
-    assert_eq!(written, Written { bytes: 479, entries: 3, hash });
+    assert_eq!((written.bytes, written.entries, written.hash), (479, 3, hash));
     assert_eq!(
         blake3::Hash::from_bytes(hash).to_hex().as_str(),
-        "9eb71e823cb161712df90c9f7e7607939e0965b649e99c5415ee712eed9de872"
+        "0378a5b561ba72bc343c38709d863cd0d371a8373bbf1962e44ed444c550d664"
     );
+}
+
+#[test]
+fn golden_bytes_of_an_entry_without_its_value() {
+    let mut payload = Vec::new();
+    let location = Location { file: ColdSeq(0x0102), sector: 3, sectors: 8, slot: 5 };
+    block::push(&mut payload, b"ab", Value::Cold(location));
+    let golden = b"\x02\0\0\0\xff\xff\xff\xffab\x02\x01\0\0\0\0\0\0\x03\0\0\0\x08\0\x05\0";
+    assert_eq!(payload, golden);
+    let entries: Vec<_> = block::entries(&payload).collect();
+    assert_eq!(entries, [Some(block::Entry { at: 0, key: b"ab", value: Value::Cold(location) })]);
+}
+
+/// What the code before wrote, whose entries all have their values.
+#[test]
+fn a_file_of_version_1_is_read() {
+    let (bytes, hash) = golden(1);
+    let disk = disk();
+    disk.put(path(), &bytes);
+    let written = Written { bytes: 479, entries: 3, hash, cold: Vec::new(), syncing: Duration::ZERO };
+    read_back(&disk, &path(), &expected(&written), &small()).unwrap();
 }
 
 #[test]
@@ -171,12 +200,12 @@ fn the_file_is_synced_as_it_grows() {
     let disk = disk();
     let entries = [vec![(b"large".to_vec(), vec![1; 3_500_000])], three_blocks(), three_blocks()].concat();
     let mut writer = SnapshotWriter::create(&disk, &layout(), header()).unwrap();
-    let mut before = writer.written();
+    let mut before = writer.bytes();
     assert_eq!(before, 256);
     for (key, value) in &entries {
-        writer.entry(key, value).unwrap();
-        assert!(writer.written() >= before);
-        before = writer.written();
+        writer.entry(key, Value::Here(value)).unwrap();
+        assert!(writer.bytes() >= before);
+        before = writer.bytes();
     }
     let written = writer.finish(None).unwrap();
     let trace = disk.trace();
@@ -209,8 +238,8 @@ fn what_has_failed_or_is_too_long_is_never_finished() {
     let trace = disk.trace();
     // Not a byte of it is looked at.
     let long = vec![0; block::ENTRY_BYTES_MAX];
-    writer.entry(b"k", &long).unwrap_err();
-    writer.entry(b"k", b"v").unwrap_err();
+    writer.entry(b"k", Value::Here(&long)).unwrap_err();
+    writer.entry(b"k", Value::Here(b"v")).unwrap_err();
     assert_eq!(disk.trace(), trace);
     writer.finish(None).unwrap_err();
     assert!(disk.files().is_empty());
@@ -220,7 +249,7 @@ fn what_has_failed_or_is_too_long_is_never_finished() {
 fn what_is_not_finished_leaves_nothing_and_what_is_left_over_stays() {
     let disk = disk();
     let mut writer = SnapshotWriter::create(&disk, &layout(), header()).unwrap();
-    writer.entry(b"k", b"v").unwrap();
+    writer.entry(b"k", Value::Here(b"v")).unwrap();
     drop(writer);
     assert!(disk.files().is_empty());
     let temporary = layout().snapshot_temporary(ShardId(2), SnapshotSeq(5));
@@ -233,7 +262,8 @@ fn what_is_not_finished_leaves_nothing_and_what_is_left_over_stays() {
 #[test]
 fn an_absent_file_is_missing() {
     let disk = disk();
-    let expect = expected(&Written { bytes: 384, entries: 0, hash: [0; 32] });
+    let expect =
+        expected(&Written { bytes: 384, entries: 0, hash: [0; 32], cold: Vec::new(), syncing: Duration::ZERO });
     let missing = |error: SnapshotError| {
         error.is_damage() && matches!(error, SnapshotError::Missing { path: named } if named == path())
     };

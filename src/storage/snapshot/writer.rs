@@ -5,12 +5,15 @@
 //!
 //! Not here: the log. Whoever adopts the snapshot sees to it that the log is synced up to the snapshot's end.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use super::block::{self, BLOCK_BYTES, ENTRY_BYTES_MAX};
+use super::block::{self, BLOCK_BYTES, ENTRY_BYTES_MAX, Value};
 use super::footer::{Content, FOOTER_BYTES, Footer};
 use super::{HEADER_BYTES, SnapshotHeader};
+use crate::model::ColdSeq;
 use crate::storage::disk::{Disk, DiskFile};
 use crate::storage::error::{DiskError, IoContext};
 use crate::storage::layout::Layout;
@@ -38,13 +41,16 @@ pub struct SnapshotWriter<'d> {
     block_entries: u32,
     blocks: u64,
     entries: u64,
+    /// The cold files that entries refer to.
+    cold: BTreeSet<ColdSeq>,
     payload_bytes: u64,
     written: u64,
     unsynced: usize,
+    syncing: Duration,
 }
 
 /// What was written: what the manifest has to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// Length of the file.
     pub bytes: u64,
@@ -52,6 +58,10 @@ pub struct Written {
     pub entries: u64,
     /// Hash of the footer, which covers all of it.
     pub hash: [u8; 32],
+    /// The cold files that entries refer to, ascending.
+    pub cold: Vec<ColdSeq>,
+    /// How long its syncs took.
+    pub syncing: Duration,
 }
 
 #[derive(Debug)]
@@ -100,9 +110,11 @@ impl<'d> SnapshotWriter<'d> {
             block_entries: 0,
             blocks: 0,
             entries: 0,
+            cold: BTreeSet::new(),
             payload_bytes: 0,
             written: 0,
             unsynced: 0,
+            syncing: Duration::ZERO,
         };
         writer.step(|writer| writer.write(&bytes))?;
         debug_assert_eq!(writer.written, HEADER_BYTES as u64, "blocks begin behind the header");
@@ -114,23 +126,26 @@ impl<'d> SnapshotWriter<'d> {
     /// # Errors
     /// A call failed, now or before, or the entry is longer than [`ENTRY_BYTES_MAX`]: the snapshot cannot be finished
     /// any more.
-    pub fn entry(&mut self, key: &[u8], value: &[u8]) -> Result<(), DiskError> {
+    pub fn entry(&mut self, key: &[u8], value: Value<'_>) -> Result<(), DiskError> {
         self.step(|writer| {
-            if key.len().saturating_add(value.len()) > ENTRY_BYTES_MAX {
+            if key.len().saturating_add(value.bytes()) > ENTRY_BYTES_MAX {
                 let long = io::Error::new(io::ErrorKind::InvalidInput, "an entry is too long");
                 return Err(long).context("write", &writer.names.temporary);
             }
             block::push(&mut writer.block, key, value);
             writer.block_entries += 1;
+            if let Value::Cold(location) = value {
+                writer.cold.insert(location.file);
+            }
             let is_full = writer.block.len() >= block::HEADER_BYTES + BLOCK_BYTES;
             if is_full { writer.close_block() } else { Ok(()) }
         })
     }
 
-    /// Bytes in the file so far; what makes no whole block yet is not among them.
+    /// Bytes so far, those included that make no whole block yet.
     #[must_use]
-    pub fn written(&self) -> u64 {
-        self.written
+    pub fn bytes(&self) -> u64 {
+        self.written + self.block.len().saturating_sub(block::HEADER_BYTES) as u64
     }
 
     /// Ends the file: when it returns `Ok` the snapshot is whole and durable under its own name.
@@ -148,7 +163,8 @@ impl<'d> SnapshotWriter<'d> {
         })?;
         // The next recovery is the first to read it, and that wants it from the disk.
         let _ = self.file.drop_cache();
-        Ok(Written { bytes: self.written, entries: self.entries, hash })
+        let cold = std::mem::take(&mut self.cold).into_iter().collect();
+        Ok(Written { bytes: self.written, entries: self.entries, hash, cold, syncing: self.syncing })
     }
 
     /// Takes a step unless one has failed before: a file whose write or sync has failed is never used again.
@@ -207,7 +223,9 @@ impl<'d> SnapshotWriter<'d> {
     }
 
     fn sync(&mut self) -> Result<(), DiskError> {
+        let started = Instant::now();
         self.file.sync().context("sync", &self.names.temporary)?;
+        self.syncing += started.elapsed();
         self.unsynced = 0;
         Ok(())
     }
@@ -215,8 +233,10 @@ impl<'d> SnapshotWriter<'d> {
     fn publish(&mut self) -> Result<(), DiskError> {
         let Names { temporary, path, dir } = &self.names;
         self.named = Named::InDoubt;
+        let started = Instant::now();
         self.disk.rename(temporary, path).context("rename to", path)?;
         self.disk.sync_dir(dir).context("sync", dir)?;
+        self.syncing += started.elapsed();
         self.named = Named::Durable;
         Ok(())
     }

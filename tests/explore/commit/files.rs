@@ -7,8 +7,14 @@ use mainstay::protocol::commit::{Limits, Opening};
 
 /// Small sizes: three of the largest batches fill a file, which is the least that never gets stuck. A batch is 2 or 3
 /// bytes as a frame of its own.
-pub const LIMITS: Limits =
-    Limits { frame_payload_max: 3, batch_bytes_max: 3, frame_overhead: 1, alignment: 1, segment_overhead: 1 };
+pub const LIMITS: Limits = Limits {
+    frame_payload_max: 3,
+    batch_bytes_max: 3,
+    frame_overhead: 1,
+    alignment: 1,
+    segment_overhead: 1,
+    kept_bytes_max: u64::MAX,
+};
 const SEGMENT_BYTES: u64 = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use mainstay::model::{Epoch, Lsn, Point, Position, ShardId};
+use mainstay::model::{Epoch, Lsn, Point, Position, ShardId, Time};
 use mainstay::protocol::cut;
 use mainstay::protocol::hold::{CutId, Effect, Event, Holder};
 
@@ -136,7 +136,7 @@ impl Shard {
             }
             Message::Hold(cut) => {
                 self.now_ms += BETWEEN_MS;
-                self.feed(Event::Hold { cut, now_ms: self.now_ms });
+                self.feed(Event::Hold { cut, now_ms: self.now_ms, is_clear: self.marks.is_empty() });
                 if is_early {
                     let marks = std::mem::take(&mut self.marks);
                     marks.into_iter().for_each(|(cut, end)| self.answer_mark(cut, end));
@@ -166,7 +166,7 @@ impl Shard {
                 Effect::Held(cut) => {
                     self.holds = Some(cut);
                     self.marks.push((cut, self.end()));
-                    self.answers.push_back(cut::Event::Held { cut, shard: self.id, end: self.end() });
+                    self.answers.push_back(cut::Event::Held { cut, shard: self.id, end: self.end(), time: Time(0) });
                 }
                 Effect::Released { cut, held } => {
                     assert_eq!(held, self.holds == Some(cut), "{cut:?} says {held}");

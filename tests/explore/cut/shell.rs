@@ -1,6 +1,6 @@
 //! The coordinator's shell: feeds the core, carries out what it says, and checks each effect against what is true.
 
-use mainstay::model::{Edit, EditOutcome, Point, ShardId, SnapshotSeq, Time, VersionId, VersionRecord};
+use mainstay::model::{Edit, EditOutcome, Point, ShardId, SnapshotSeq, VersionId, VersionRecord};
 use mainstay::protocol::cut::{Cuts, Effect, Event, Failed, Kind};
 use mainstay::protocol::hold::CutId;
 
@@ -45,7 +45,7 @@ impl World {
             assert_eq!(feed(&mut again, Event::Deadline { cut: *cut, stage: *stage }), [], "{stage:?} is over");
         }
         if core.is_busy() {
-            let request = Event::Requested { kind: Kind::Mark, version: self.next_version, time: Time(0) };
+            let request = Event::Requested { kind: Kind::Mark, version: self.next_version };
             assert_eq!(feed(&mut again, request), [Effect::Busy]);
         }
         assert_eq!(again, *core, "something has changed");
@@ -57,12 +57,12 @@ impl World {
             (Mutant::BelievesEveryHold, Event::Released { cut, shard, .. }) => {
                 Event::Released { cut, shard, held: true }
             }
-            (Mutant::Counts, Event::Held { cut, shard, end }) => {
+            (Mutant::Counts, Event::Held { cut, shard, end, time }) => {
                 let owed = self.asked.as_ref().and_then(|asked| {
                     let repeated = asked.held.contains_key(&shard);
                     self.ids().find(|other| repeated && !asked.held.contains_key(other))
                 });
-                Event::Held { cut, shard: owed.unwrap_or(shard), end }
+                Event::Held { cut, shard: owed.unwrap_or(shard), end, time }
             }
             (_, event) => event,
         }
@@ -73,7 +73,7 @@ impl World {
         let is_early = self.mutant == Mutant::ReleasesOneByOne;
         let Some(asked) = &mut self.asked else { return };
         match event {
-            Event::Held { cut, shard, end } if Some(*cut) == asked.cut && !asked.held.contains_key(shard) => {
+            Event::Held { cut, shard, end, .. } if Some(*cut) == asked.cut && !asked.held.contains_key(shard) => {
                 asked.held.insert(*shard, *end);
                 if is_early {
                     self.shard(*shard).send(Message::Release(*cut));

@@ -5,9 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use mainstay::model::{
-    Edit, EditOutcome, Incarnation, Lsn, Position, ShardId, SnapshotRecord, SnapshotSeq, Time, VersionId,
-};
+use mainstay::model::{Edit, EditOutcome, Incarnation, Lsn, Position, ShardId, SnapshotRecord, SnapshotSeq, VersionId};
 use mainstay::protocol::cut::{Cuts, Event, Kind, Limits, Stage};
 use mainstay::protocol::hold::CutId;
 
@@ -171,7 +169,7 @@ impl World {
         let snapshot = self.next_snapshot;
         self.next_snapshot = snapshot.next();
         self.files.insert((shard, snapshot), cut);
-        let record = SnapshotRecord { end, bytes: 0, entries: 0, hash: [0; 32], digest: None };
+        let record = SnapshotRecord { end, bytes: 0, entries: 0, hash: [0; 32], digest: None, cold: Vec::new() };
         self.shard(shard).files.push_back(Event::Written { cut, shard, snapshot, record });
     }
 
@@ -189,7 +187,7 @@ impl World {
     pub fn request(&mut self) -> Event {
         let version = self.next_version;
         self.next_version = version.next();
-        Event::Requested { kind: self.kind, version, time: Time(0) }
+        Event::Requested { kind: self.kind, version }
     }
 
     pub fn crash(&mut self) {

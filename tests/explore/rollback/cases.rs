@@ -93,3 +93,10 @@ fn mutant_to_go_on_after_an_indeterminate_commit_is_noticed() {
 fn mutant_a_coordinator_that_does_not_finish_is_noticed() {
     run("never finishes", 2, Left { requests: 1, coordinators: 1, ..NOTHING }, Mutant::NeverFinishes);
 }
+
+/// Guards F23.
+#[test]
+#[should_panic(expected = "a file that counts is gone")]
+fn mutant_a_file_that_is_removed_before_the_commit_is_noticed() {
+    run("sweeps at once", 2, Left { requests: 1, ..NOTHING }, Mutant::SweepsAtOnce);
+}

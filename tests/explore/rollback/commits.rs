@@ -27,7 +27,8 @@ impl Runtime {
     pub fn keep(&mut self, fate: Fate) {
         let latched = self.latched;
         let Some(at) = self.commits.iter().position(|commit| commit.outcome.is_none()) else { return };
-        let Edit::Rollback { version: wanted, timeline } = self.commits[at].edit else { unreachable!("nothing else") };
+        let edit = self.commits[at].edit.clone();
+        let Edit::RollbackSpilled { version: wanted, timeline, .. } = edit else { unreachable!("nothing else") };
         let is_declined = timeline != self.timeline || !self.versions.contains(&wanted);
         let outcome = match fate {
             _ if latched => EditOutcome::Indeterminate,
@@ -35,10 +36,12 @@ impl Runtime {
             Fate::Fails => EditOutcome::Failed,
             Fate::Unknown => {
                 (self.latched, self.may_be) = (true, Some(self.timeline + 1));
+                self.files.committed(&edit, false);
                 EditOutcome::Indeterminate
             }
             Fate::Durable => {
                 self.timeline += 1;
+                self.files.committed(&edit, true);
                 self.versions.retain(|version| *version <= wanted);
                 self.lines.iter_mut().for_each(|lines| lines.push(version(wanted)));
                 EditOutcome::Committed

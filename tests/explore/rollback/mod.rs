@@ -4,23 +4,27 @@
 //! of the coordinator at any moment, with its commit on the way or behind it; deaths and restarts of shards, which read
 //! the manifest at one moment and begin at a later one; files that a rollback removes under a reader of the log; a
 //! second rollback; a client who writes to one shard after the other; a reader who collects roots one by one. A crash
-//! is looked at in every state: the next open finds what the manifest says, or may say.
-//! Not modelled: what two threads do to a slot (`loom/rollback.rs`), and files (`tests/crash_sweep`).
+//! is looked at in every state: the next open finds what the manifest says, or may say. Every reading makes a cold
+//! file.
+//! Not modelled: what two threads do to a slot (`loom/rollback.rs`), and other files (`tests/crash_sweep`).
 
 mod cases;
 mod commits;
+mod coordinator;
+mod files;
 mod reader;
 mod shard;
 
 use std::collections::VecDeque;
 
 use mainstay::model::{Incarnation, ShardId, VersionId};
-use mainstay::protocol::rollback::{Effect, Event, Failed, Rollbacks};
+use mainstay::protocol::rollback::{Event, Loading, Rollbacks};
 
 use crate::dfs::Model;
 use commits::{Commit, Fate};
+use files::Files;
 use reader::Reader;
-use shard::{Content, Resume, Root, Shard, Truth};
+use shard::{Content, Root, Shard, Truth};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mutant {
@@ -37,6 +41,8 @@ enum Mutant {
     GoesOn,
     /// A coordinator that begins anew looks at nothing.
     NeverFinishes,
+    /// The files that a reading has made are removed when it is over, not when it is known what names them.
+    SweepsAtOnce,
 }
 
 /// How often what may happen.
@@ -53,7 +59,9 @@ struct Left {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Request,
+    /// Of the oldest reading that goes on.
     Load(bool),
+    TooLate,
     Keep(Fate),
     CarryOut,
     Report,
@@ -68,7 +76,9 @@ enum Step {
     RolledBack(usize),
     Fence(usize),
     View,
-    Collect { late: bool },
+    Collect {
+        late: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -85,8 +95,9 @@ struct Runtime {
     may_be: Option<u64>,
     coordinator: u32,
     core: Rollbacks,
-    loading: Option<VersionId>,
+    loading: VecDeque<Loading>,
     loaded: bool,
+    files: Files,
     /// The keeper takes them in order.
     commits: VecDeque<Commit>,
     resumed: VecDeque<(u32, usize, bool)>,
@@ -119,8 +130,9 @@ impl Runtime {
             may_be: None,
             coordinator: 1,
             core: Rollbacks::new(shards as u32),
-            loading: None,
+            loading: VecDeque::new(),
             loaded: false,
+            files: Files::default(),
             commits: VecDeque::new(),
             resumed: VecDeque::new(),
             request: None,
@@ -135,82 +147,6 @@ impl Runtime {
     fn with<R>(&mut self, shard: usize, act: impl FnOnce(&mut Shard, &Truth<'_>) -> R) -> R {
         let truth = Truth { timeline: self.timeline, lines: &self.lines[shard] };
         act(&mut self.shards[shard], &truth)
-    }
-
-    fn feed(&mut self, event: Event) {
-        let mut effects = Vec::new();
-        self.core.on_event(event, &mut effects);
-        for effect in effects {
-            self.carry_out(effect);
-        }
-    }
-
-    fn carry_out(&mut self, effect: Effect) {
-        match effect {
-            Effect::Load(version) => self.loading = Some(version),
-            Effect::Commit(edit) => {
-                assert!(self.loaded, "nobody has read what will be needed");
-                let coordinator = self.coordinator;
-                self.commits.push_back(Commit { coordinator, edit, outcome: None, carried_out: false });
-            }
-            Effect::Abandon if self.mutant == Mutant::ResumesFirst => {}
-            Effect::Abandon => self.shards.iter_mut().for_each(|shard| shard.abandon(self.timeline)),
-            Effect::Resume(ShardId(shard), timeline) => {
-                let state = self.request.map(|(wanted, _)| version(wanted));
-                self.send(shard, timeline, state);
-            }
-            Effect::Recover(ShardId(shard)) => self.send(shard, self.timeline, None),
-            Effect::Fence if self.mutant == Mutant::GoesOn => {}
-            Effect::Fence => {
-                self.shards.iter_mut().for_each(Shard::fence);
-                self.silent = true;
-            }
-            Effect::Done(result) => self.done(result),
-            Effect::Busy => unreachable!("it is asked only when nothing runs"),
-        }
-    }
-
-    fn send(&mut self, shard: u32, timeline: u64, state: Option<Content>) {
-        let resume = Resume { coordinator: self.coordinator, timeline, state };
-        self.shards[shard as usize].mailbox.push_back(resume);
-    }
-
-    fn done(&mut self, result: Result<VersionId, Failed>) {
-        let (version, timeline) = self.request.take().expect("somebody has asked");
-        self.answered += 1;
-        self.loaded = false;
-        match result {
-            Ok(done) => {
-                assert_eq!((done, self.timeline), (version, timeline + 1), "went somewhere else");
-                self.floor = self.timeline;
-            }
-            Err(Failed::Unreachable | Failed::NotCommitted) => {
-                let untouched = self.shards.iter().all(|shard| shard.life.timeline <= self.timeline);
-                assert!(untouched, "a rollback that has failed has changed something");
-            }
-            Err(Failed::Indeterminate) => self.silent = true,
-            Err(Failed::Shard(shard)) => {
-                let shard = &self.shards[shard.0 as usize];
-                let is_excused = shard.deaths > 0 || self.silent || self.made > 1 || self.mutant != Mutant::None;
-                assert!(is_excused, "a shard fails without a death");
-            }
-        }
-    }
-
-    fn finish(&mut self) {
-        let is_left = |shard: &Shard| !shard.closed && shard.life.timeline != self.timeline;
-        let is_needed = !self.core.is_busy() && self.shards.iter().any(is_left);
-        if is_needed && self.mutant != Mutant::NeverFinishes {
-            self.feed(Event::Unfinished);
-        }
-    }
-
-    /// A look at the shards would have something to do.
-    fn has_to_look(&self) -> bool {
-        let is_left = |shard: &Shard| !shard.closed && shard.life.timeline != self.timeline;
-        let is_heard = self.commits.is_empty() && self.resumed.is_empty();
-        let is_quiet = is_heard && self.shards.iter().all(Shard::is_quiet);
-        self.mutant != Mutant::NeverFinishes && is_quiet && !self.core.is_busy() && self.shards.iter().any(is_left)
     }
 
     /// A client writes to a shard and is answered.
@@ -228,19 +164,10 @@ impl Runtime {
         self.shards[shard].published = root;
     }
 
-    fn coordinator_dies(&mut self) {
-        self.left.coordinators -= 1;
-        self.coordinator += 1;
-        self.core = Rollbacks::new(self.shards.len() as u32);
-        (self.loading, self.loaded) = (None, false);
-        // Whoever has asked learns that nobody will answer.
-        self.answered += usize::from(self.request.take().is_some());
-        self.finish();
-    }
-
     /// Every line that the next open may find begins with what was answered there and nothing of another.
     fn check(&self) {
         assert_eq!(self.answered + usize::from(self.request.is_some()), self.made, "a request is answered once");
+        self.files.check();
         for (shard, lines) in self.shards.iter().zip(&self.lines) {
             shard.check();
             let line = &lines[shard.life.timeline as usize];
@@ -250,37 +177,6 @@ impl Runtime {
         // What an open that finds the other line would lose, nobody was promised.
         if let Some(timeline) = self.may_be.filter(|_| self.silent) {
             assert!(self.mutant != Mutant::GoesOn || timeline == self.timeline + 1);
-        }
-    }
-
-    fn steps_of_the_coordinator(&self, steps: &mut Vec<Step>) {
-        let open = self.shards.iter().all(|shard| !shard.closed);
-        if self.left.requests > 0 && !self.core.is_busy() && open {
-            steps.push(Step::Request);
-        }
-        if self.loading.is_some() {
-            steps.push(Step::Load(true));
-            if self.left.failures > 0 {
-                steps.push(Step::Load(false));
-            }
-        }
-        if self.commits.iter().any(|commit| commit.outcome.is_none()) {
-            steps.push(Step::Keep(Fate::Durable));
-            if self.left.failures > 0 {
-                steps.extend([Step::Keep(Fate::Fails), Step::Keep(Fate::Unknown)]);
-            }
-        }
-        if let Some(commit) = self.commits.iter().find(|commit| commit.outcome.is_some()) {
-            steps.push(if commit.carried_out { Step::Report } else { Step::CarryOut });
-        }
-        if !self.resumed.is_empty() {
-            steps.push(Step::Resumed);
-        }
-        if self.left.coordinators > 0 && (self.core.is_busy() || !self.commits.is_empty()) {
-            steps.push(Step::CoordinatorDies);
-        }
-        if self.has_to_look() {
-            steps.push(Step::Look);
         }
     }
 
@@ -342,8 +238,16 @@ impl Model for Runtime {
             }
             Step::Load(ok) => {
                 self.left.failures -= u32::from(!ok);
-                (self.loading, self.loaded) = (None, ok);
-                self.feed(Event::Loaded(ok));
+                let loading = self.loading.pop_front().expect("it goes on");
+                // One that was given up says nothing about the next.
+                self.loaded |= ok && self.loading.is_empty() && self.request.is_some();
+                let cold = ok.then(|| self.files.make(self.coordinator, loading));
+                self.feed(Event::Loaded(loading, cold));
+            }
+            Step::TooLate => {
+                self.left.failures -= 1;
+                let loading = *self.loading.back().expect("it goes on");
+                self.feed(Event::Deadline(loading));
             }
             Step::Keep(fate) => {
                 self.left.failures -= u32::from(!matches!(fate, Fate::Durable));
@@ -391,6 +295,7 @@ impl Model for Runtime {
 
     fn at_rest(&self) {
         assert!(self.request.is_none(), "somebody waits for ever");
+        self.files.at_rest(self.coordinator);
         for shard in &self.shards {
             assert!(!self.silent || shard.closed, "nobody knows what counts, and it is open");
             let serves = shard.serves() && shard.life.timeline == self.timeline;

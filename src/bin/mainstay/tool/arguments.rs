@@ -50,7 +50,8 @@ pub struct Inspect {
 pub struct Verify {
     /// The data directory.
     pub dir: PathBuf,
-    /// Also read what every retained version needs, from its snapshot to its end.
+    /// Also read what every retained version needs, from its snapshot to its end, and compare the digest of what each
+    /// snapshot holds with those that were recorded.
     #[arg(long)]
     pub deep: bool,
     /// Print JSON.

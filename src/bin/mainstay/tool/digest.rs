@@ -3,14 +3,13 @@
 use std::io::Write;
 
 use mainstay::VersionId;
-use mainstay::model::{Digest, Manifest, Position, ShardId, SnapshotRecord, SnapshotSeq};
-use mainstay::state::StateDigest;
-use mainstay::storage::snapshot::{self, Expected};
+use mainstay::model::{Digest, Manifest};
 
 use super::arguments;
 use super::directory::{Directory, shards};
 use super::finding::{Finding, Kind};
 use super::text::{hex, utc};
+use super::verify::snapshots::Named;
 use super::{Exit, Failure, exit};
 
 /// Prints and compares the digests.
@@ -52,59 +51,47 @@ fn lines(
             lines.push(format!("  shard {}  {}  recorded {}", shard.0, point.end, or_none(point.digest)));
         }
     }
-    for shard in shards(manifest) {
-        let point = |end: Position| {
-            let points = versions().filter_map(|(_, record)| record.points.get(shard.0 as usize));
-            points.filter(|point| point.end.lsn == end.lsn).map(|point| point.digest).next()
-        };
-        for (number, record) in manifest.shard(shard).into_iter().flat_map(|record| &record.snapshots) {
-            let at_version = point(record.end);
-            if version.is_some() && at_version.is_none() {
+    let wanted = wanted(dir, manifest, version);
+    dir.disk.expect(wanted.iter().map(|(named, _)| named.record.bytes).sum());
+    for (named, by_versions) in wanted {
+        let Named { shard, number, record, .. } = named;
+        let scanned = match named.scan() {
+            Ok(scanned) => scanned,
+            Err(finding) => {
+                unreadable.push(finding);
                 continue;
             }
-            match computed(dir, manifest, shard, (*number, record)) {
-                Ok(Computed { hash, schema, in_file }) => {
-                    let recorded = [record.digest, at_version.flatten()].into_iter().flatten();
-                    // Of another schema it is of other bytes.
-                    let recorded = recorded.filter(|recorded| recorded.schema == schema).map(|recorded| recorded.hash);
-                    let recorded: Vec<_> = recorded.chain(in_file).collect();
-                    let wrong = recorded.iter().find(|recorded| **recorded != hash);
-                    let shown = wrong.or(recorded.first()).map_or_else(|| "none".to_owned(), |hash| hex(hash));
-                    let (end, computed) = (record.end, hex(&hash));
-                    lines.push(format!("{number} of {shard}  {end}  recorded {shown}  computed {computed}"));
-                    let reason = "what it holds has another digest than what was recorded";
-                    let path = dir.layout.snapshot(shard, *number);
-                    let finding = |_| Finding::new(Kind::Digest, &path, reason).before(end.lsn.0).of(shard);
-                    differ.extend(wrong.map(finding));
-                }
-                Err(finding) => unreadable.push(finding),
-            }
-        }
+        };
+        let recorded: Vec<_> = scanned.recorded(record.digest.into_iter().chain(by_versions)).collect();
+        let hash = scanned.digest.map(|digest| digest.hash);
+        let wrong = recorded.iter().find(|recorded| Some(**recorded) != hash);
+        let shown = wrong.or(recorded.first()).map_or_else(|| "none".to_owned(), |hash| hex(hash));
+        let (end, computed) = (record.end, hash.map_or_else(|| "none".to_owned(), |hash| hex(&hash)));
+        lines.push(format!("{number} of {shard}  {end}  recorded {shown}  computed {computed}"));
+        let reason = "what it holds has another digest than what was recorded";
+        let path = dir.layout.snapshot(shard, number);
+        let finding = |_| Finding::new(Kind::Digest, &path, reason).before(end.lsn.0).of(shard);
+        differ.extend(wrong.map(finding));
     }
     (lines, differ, unreadable)
 }
 
-/// The digest of what a snapshot holds, and the one that its footer has.
-struct Computed {
-    hash: [u8; 32],
-    schema: u32,
-    in_file: Option<[u8; 32]>,
-}
-
-fn computed(
-    dir: &Directory,
-    manifest: &Manifest,
-    shard: ShardId,
-    (number, record): (SnapshotSeq, &SnapshotRecord),
-) -> Result<Computed, Finding> {
-    let expected = Expected::recorded(manifest.directory, shard, number, record);
-    let mut digest = StateDigest::new();
-    let summary = snapshot::read(&dir.disk, &dir.layout.snapshot(shard, number), &expected, &mut |_, key, value| {
-        digest.add(key, value);
-        Ok(())
-    });
-    let summary = summary.map_err(|error| Finding::from(&error).before(record.end.lsn.0).of(shard))?;
-    Ok(Computed { hash: digest.hash(), schema: summary.header.schema, in_file: summary.digest })
+/// The snapshots to be scanned, each with what versions that lie where it ends have recorded: all of them, or those
+/// that lie where one version does.
+fn wanted<'a>(dir: &'a Directory, manifest: &'a Manifest, version: Option<VersionId>) -> Vec<(Named<'a>, Vec<Digest>)> {
+    let mut wanted = Vec::new();
+    for shard in shards(manifest) {
+        for (number, record) in manifest.shard(shard).into_iter().flat_map(|record| &record.snapshots) {
+            let versions = manifest.versions.iter().filter(|(id, _)| version.is_none_or(|version| version == **id));
+            let points = versions.filter_map(|(_, version)| version.points.get(shard.0 as usize));
+            let here: Vec<_> = points.filter(|point| point.end.lsn == record.end.lsn).collect();
+            if version.is_none() || !here.is_empty() {
+                let named = Named { dir, manifest, shard, number: *number, record };
+                wanted.push((named, here.into_iter().filter_map(|point| point.digest).collect()));
+            }
+        }
+    }
+    wanted
 }
 
 fn or_none(digest: Option<Digest>) -> String {

@@ -16,7 +16,6 @@ use mainstay::storage::manifest_log::{self, Look};
 use super::Failure;
 use super::finding::{Finding, Kind};
 use super::looking::Looking;
-use super::text::clean;
 
 /// So often something that looks wrong is looked at.
 const ATTEMPTS: usize = 6;
@@ -40,9 +39,7 @@ impl Directory {
     pub fn new(disk: Looking, path: &Path) -> Result<Self, Failure> {
         let layout = Layout::new(path);
         match manifest_log::exists(&disk, &layout) {
-            Ok(false) => {
-                Err(Failure::Refused(format!("{} holds no data of mainstay", clean(&path.display().to_string()))))
-            }
+            Ok(false) => Err(Failure::Refused(format!("{} holds no data of mainstay", path.display()))),
             // A shard's directory may have gone, which is damage: whoever reads the manifest will tell.
             Err(ManifestError::Disk(error)) if error.path == path => Err(error.into()),
             _ => Ok(Self { disk, layout }),

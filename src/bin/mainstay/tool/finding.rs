@@ -3,10 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
-use mainstay::{DiskError, LogError, ManifestError, ShardId, SnapshotError};
+use mainstay::storage::cold::SECTOR_BYTES;
+use mainstay::{ColdError, DiskError, LogError, ManifestError, ShardId, SnapshotError};
 use serde::Serialize;
 
-use super::text::clean;
+use super::text::{clean, short, shown};
 
 /// What is wrong with a place of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -51,7 +52,7 @@ pub struct Finding {
 impl Finding {
     /// Something is wrong with a file.
     pub fn new(kind: Kind, path: &Path, reason: &str) -> Self {
-        let file = clean(&path.display().to_string());
+        let file = shown(path);
         Self { kind, shard: None, file, offset: None, lsn: None, reason: clean(reason) }
     }
 
@@ -132,8 +133,33 @@ impl From<&SnapshotError> for Finding {
             SnapshotError::Damaged { path, offset, reason } => Self::new(Kind::Damaged, path, reason).at(*offset),
             SnapshotError::Foreign { path, reason } => Self::new(Kind::Foreign, path, reason),
             SnapshotError::NewerFormat { path, found, supported } => newer(path, *found, *supported),
+            SnapshotError::Digest { path, recorded, found } => {
+                let (recorded, found) = (short(recorded), short(found));
+                let reason = format!("what it holds has digest {found}, and {recorded} was recorded");
+                Self::new(Kind::Damaged, path, &reason)
+            }
+            SnapshotError::Cold(error) => error.into(),
             SnapshotError::Entity { path, offset, reason } => Self::new(Kind::Damaged, path, reason).at(*offset),
             other => Self::new(Kind::Damaged, Path::new("snapshot"), &other.to_string()),
+        }
+    }
+}
+
+impl From<&ColdError> for Finding {
+    fn from(error: &ColdError) -> Self {
+        let at = |sector: u64| sector * SECTOR_BYTES as u64;
+        match error {
+            ColdError::Disk(error) => error.into(),
+            ColdError::Missing { path } => Self::new(Kind::Missing, path, "the manifest names it"),
+            ColdError::Damaged { path, sector, reason } => {
+                Self::new(Kind::Damaged, path, &format!("sector {sector}: {reason}")).at(at(*sector))
+            }
+            ColdError::Slot { path, sector, slot, reason } => {
+                Self::new(Kind::Damaged, path, &format!("sector {sector}, slot {slot}: {reason}")).at(at(*sector))
+            }
+            ColdError::Foreign { path, reason } => Self::new(Kind::Foreign, path, reason),
+            ColdError::NewerFormat { path, found, supported } => newer(path, *found, *supported),
+            other => Self::new(Kind::Damaged, Path::new("cold file"), &other.to_string()),
         }
     }
 }

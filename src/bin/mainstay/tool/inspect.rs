@@ -1,5 +1,6 @@
 //! `mainstay inspect`: what a directory is made of, as far as it can be read.
 
+mod cold;
 mod files;
 mod print;
 mod shard;
@@ -12,7 +13,7 @@ use serde::Serialize;
 use super::arguments::Inspect;
 use super::directory::{Directory, shards};
 use super::finding::Finding;
-use super::text::{clean, hex, utc};
+use super::text::{hex, shown, utc};
 use super::{Exit, Failure, print_json};
 
 /// So often it is looked for what was missing: somebody may have removed it meanwhile.
@@ -94,7 +95,7 @@ impl Report {
 
 /// Looks at a directory.
 pub fn report(dir: &Directory) -> Report {
-    let directory = clean(&dir.layout.root().display().to_string());
+    let directory = shown(dir.layout.root());
     let look = dir.look();
     let manifest = look.as_ref().ok().map(|look| &look.manifest);
     let (bytes, not_named) = files::walk(dir, look.as_ref().ok());

@@ -11,7 +11,7 @@ use super::arguments::Log;
 use super::directory::Directory;
 use super::finding::Finding;
 use super::text::{escaped, hex, utc};
-use super::{Exit, Failure, exit};
+use super::{Exit, Failure, amount, exit};
 
 /// So many bytes of a command are shown.
 const SHOWN_BYTES: usize = 48;
@@ -45,6 +45,7 @@ fn read(dir: &Directory, manifest: &Manifest, shard: ShardId, printer: &mut Prin
     if chain.is_empty() || printer.is_done() {
         return Ok(());
     }
+    dir.disk.expect(amount::log(dir, manifest, shard, printer.next));
     let wanted = Wanted { from: printer.next, known_end: None };
     let mut visit = |epoch, batch: Batch| printer.batch(epoch, &batch);
     match recovery::recover(&dir.disk, &dir.layout, manifest, shard, wanted, &mut visit) {

@@ -1,7 +1,6 @@
 //! A disk that can only be looked at: whatever would change a byte, a name or a lock is refused before it is tried.
 //!
-//! What is read moves the progress bar. A sync is left out: it changes no byte, but whoever writes there should not
-//! have to wait for it.
+//! A sync is left out: it changes no byte, but whoever writes there should not have to wait for it.
 
 use std::io;
 use std::path::Path;
@@ -18,20 +17,17 @@ pub struct Looking {
 }
 
 #[derive(Debug)]
-struct LookedAt {
-    file: Box<dyn DiskFile>,
-    bar: ProgressBar,
-}
+struct LookedAt(Box<dyn DiskFile>);
 
 impl Looking {
-    /// Looks at what is on `disk`.
+    /// Looks at what is on `disk`, which moves the bar.
     pub fn new(disk: Arc<dyn Disk>, bar: ProgressBar) -> Self {
         Self { disk, bar }
     }
 
-    /// So many bytes are going to be read.
+    /// So many more bytes are going to be read.
     pub fn expect(&self, bytes: u64) {
-        self.bar.set_length(bytes);
+        self.bar.set_length(self.bar.position() + bytes);
     }
 
     /// Nothing more is read, and what follows is printed.
@@ -60,7 +56,7 @@ impl Disk for Looking {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(LookedAt { file: self.disk.open(path)?, bar: self.bar.clone() }))
+        Ok(Box::new(LookedAt(self.disk.open(path)?)))
     }
 
     fn open_for_write(&self, _: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -94,9 +90,7 @@ impl Disk for Looking {
 
 impl DiskFile for LookedAt {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, offset)?;
-        self.bar.inc(read as u64);
-        Ok(read)
+        self.0.read_at(buffer, offset)
     }
 
     fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
@@ -108,10 +102,10 @@ impl DiskFile for LookedAt {
     }
 
     fn size(&self) -> io::Result<u64> {
-        self.file.size()
+        self.0.size()
     }
 
     fn drop_cache(&self) -> io::Result<()> {
-        self.file.drop_cache()
+        self.0.drop_cache()
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! A new command is a variant in `arguments`, a file here with a `run`, and a line in [`run`].
 
+mod amount;
 pub mod arguments;
 mod backup;
+pub mod counting;
 mod digest;
 mod directory;
 mod finding;
@@ -20,6 +22,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use arguments::Command;
+use counting::Counting;
 use directory::Directory;
 use finding::Finding;
 use indicatif::ProgressBar;
@@ -27,6 +30,7 @@ use looking::Looking;
 use mainstay::DiskError;
 use mainstay::storage::disk::Disk;
 use mainstay::sync::Arc;
+use text::clean;
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +58,10 @@ pub enum Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Output(error) => write!(f, "cannot print: {error}"),
+            Self::Output(error) => write!(f, "cannot print: {}", clean(&error.to_string())),
             Self::Found(finding) => finding.fmt(f),
-            Self::Refused(reason) => f.write_str(reason),
+            // There are names of files in it.
+            Self::Refused(reason) => f.write_str(&clean(reason)),
         }
     }
 }
@@ -84,6 +89,7 @@ impl From<serde_json::Error> for Failure {
 /// # Errors
 /// It could not be done.
 pub fn run(command: &Command, disk: Arc<dyn Disk>, bar: &ProgressBar, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let disk: Arc<dyn Disk> = Arc::new(Counting::new(disk, bar.clone()));
     let look = |dir: &Path| Directory::new(Looking::new(Arc::clone(&disk), bar.clone()), dir);
     let exit = match command {
         Command::Inspect(asked) => inspect::run(&look(&asked.dir)?, asked, out),

@@ -1,7 +1,9 @@
 //! `mainstay repair`: moves what nobody needs out of the way, if nothing is damaged.
 //!
-//! That is what the next opening would remove as well, and manifests older than the one before the current one. Where
-//! anything is damaged nothing is touched: what looks like a left-over may then be all that is left of something.
+//! That is what a runtime would remove as well, sooner or later. Files of shards that the manifest does not name go
+//! with the next opening. `CURRENT.tmp`, and manifests older than the one before the current one, stay until the
+//! manifest's next change of generation, which replaces the one and removes the others. Where anything is damaged
+//! nothing is touched: what looks like a left-over may then be all that is left of something.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,7 +20,7 @@ use mainstay::sync::Arc;
 use super::arguments::Repair;
 use super::directory::{Directory, shards};
 use super::finding::{Finding, Kind};
-use super::text::clean;
+use super::text::shown;
 use super::{Exit, Failure, exit, opened, verify};
 
 /// What can be moved away, and why.
@@ -50,16 +52,16 @@ pub fn run(dir: &Directory, disk: &Arc<dyn Disk>, asked: &Repair, out: &mut dyn 
     }
     if !asked.apply {
         for (path, why) in &plan.left_overs {
-            writeln!(out, "would move away {}: {why}", clean(&path.display().to_string()))?;
+            writeln!(out, "would move away {}: {why}", shown(path))?;
         }
         writeln!(out, "nothing was changed; if somebody has the directory open, some of this may be in the making")?;
         return Ok(Exit::Sound);
     }
     let kept = apply(dir, disk.as_ref(), &plan)?;
     for (path, why) in &plan.left_overs {
-        writeln!(out, "moved away {}: {why}", clean(&path.display().to_string()))?;
+        writeln!(out, "moved away {}: {why}", shown(path))?;
     }
-    writeln!(out, "kept in {}", clean(&kept.display().to_string()))?;
+    writeln!(out, "kept in {}", shown(&kept))?;
     Ok(Exit::Sound)
 }
 

@@ -15,9 +15,9 @@ use super::arguments::Rollback;
 use super::directory::{Directory, shards};
 use super::finding::Finding;
 use super::opened::{self, Opened};
-use super::text::utc;
+use super::text::{clean, shown, utc};
 use super::verify::versions;
-use super::{Exit, Failure, exit};
+use super::{Exit, Failure, amount, exit};
 
 /// Goes back to a version and says what was abandoned.
 pub fn run(dir: &Directory, disk: &Arc<dyn Disk>, asked: &Rollback, out: &mut dyn Write) -> Result<Exit, Failure> {
@@ -31,9 +31,12 @@ pub fn run(dir: &Directory, disk: &Arc<dyn Disk>, asked: &Rollback, out: &mut dy
     let mut next = opened.manifest.clone();
     let edit = Edit::Rollback { version, timeline: opened.manifest.timeline };
     let applied = next.apply(&edit).map_err(|declined| Failure::Refused(declined.to_string()))?;
+    let needed = amount::version(dir, &opened.manifest, version);
+    let again = needed.logs + unended(dir, &opened.manifest);
+    dir.disk.expect(needed.snapshots + needed.logs + again);
     let findings = verified(dir, &opened.manifest, &next, version);
-    dir.disk.finish();
     if !findings.is_empty() {
+        dir.disk.finish();
         for finding in &findings {
             writeln!(out, "{finding}")?;
         }
@@ -41,6 +44,7 @@ pub fn run(dir: &Directory, disk: &Arc<dyn Disk>, asked: &Rollback, out: &mut dy
         return Ok(exit(&findings));
     }
     let abandoned = abandoned(dir, &opened.manifest, &next);
+    dir.disk.finish();
     commit(&mut opened, &next, edit)?;
     writeln!(out, "back at version {} of {time}, timeline {}", version.0, next.timeline)?;
     for line in abandoned {
@@ -49,10 +53,11 @@ pub fn run(dir: &Directory, disk: &Arc<dyn Disk>, asked: &Rollback, out: &mut dy
     // As when it is opened: what stays is swept by the next opening, and costs space only.
     for file in applied.dropped {
         let path = dir.layout.file(file);
-        let (name, removed) = (path.display(), disk.remove(&path));
-        match removed {
-            Ok(()) => writeln!(out, "removed {name}")?,
-            Err(error) => writeln!(out, "not removed, and not needed: {name}: {error}")?,
+        match disk.remove(&path) {
+            Ok(()) => writeln!(out, "removed {}", shown(&path))?,
+            Err(error) => {
+                writeln!(out, "not removed, and not needed: {}: {}", shown(&path), clean(&error.to_string()))?;
+            }
         }
     }
     Ok(Exit::Sound)
@@ -60,20 +65,16 @@ pub fn run(dir: &Directory, disk: &Arc<dyn Disk>, asked: &Rollback, out: &mut dy
 
 /// Reads what the version needs, and then the logs as they would be.
 fn verified(dir: &Directory, now: &Manifest, next: &Manifest, version: VersionId) -> Vec<Finding> {
-    if let Err(findings) = versions::check(dir, now, version) {
-        return findings;
-    }
-    let behind = shards(next).filter_map(|shard| {
-        let point = next.versions.get(&version)?.points.get(shard.0 as usize)?;
-        let recover = |from| {
-            let wanted = Wanted { from, known_end: None };
-            recovery::recover(&dir.disk, &dir.layout, next, shard, wanted, &mut |_, _| Ok(()))
-        };
-        let from = versions::begin(dir, next, shard, *point);
-        let read = from.and_then(|from| recover(from).map_err(|error| Finding::from(&error).of(shard)));
-        read.err()
+    let begins = match versions::check(dir, now, version) {
+        Ok(begins) => begins,
+        Err(findings) => return findings,
+    };
+    let read = shards(next).zip(begins).map(|(shard, from)| {
+        let wanted = Wanted { from, known_end: None };
+        let read = recovery::recover(&dir.disk, &dir.layout, next, shard, wanted, &mut |_, _| Ok(()));
+        read.map_err(|error| Finding::from(&error).of(shard))
     });
-    behind.collect()
+    read.filter_map(Result::err).collect()
 }
 
 /// What the edit gives up, in words.
@@ -94,6 +95,13 @@ fn abandoned(dir: &Directory, now: &Manifest, next: &Manifest) -> Vec<String> {
     lines
 }
 
+/// Bytes of the logs whose ends have to be looked for, to tell what is abandoned.
+fn unended(dir: &Directory, manifest: &Manifest) -> u64 {
+    let unended = shards(manifest).zip(&manifest.shards);
+    let unended = unended.filter(|(_, record)| record.epochs.last().is_some_and(|last| last.end.is_none()));
+    unended.map(|(shard, record)| amount::log(dir, manifest, shard, amount::newest(record))).sum()
+}
+
 /// Where an epoch of the log ends, if that can still be read.
 fn end(dir: &Directory, manifest: &Manifest, shard: ShardId, epoch: mainstay::Epoch) -> Option<u64> {
     let record = manifest.shard(shard)?;
@@ -102,8 +110,7 @@ fn end(dir: &Directory, manifest: &Manifest, shard: ShardId, epoch: mainstay::Ep
     if recorded.is_some() || !is_last {
         return recorded.map(|end| end.0);
     }
-    let newest = record.snapshots.values().map(|record| record.end.lsn).max();
-    let wanted = Wanted { from: newest.unwrap_or(mainstay::Lsn::FIRST), known_end: None };
+    let wanted = Wanted { from: amount::newest(record), known_end: None };
     let read = recovery::recover(&dir.disk, &dir.layout, manifest, shard, wanted, &mut |_, _| Ok(()));
     read.ok()?.tail.map(|tail| tail.end.0)
 }

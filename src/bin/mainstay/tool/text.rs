@@ -1,6 +1,7 @@
 //! Bytes, numbers and times as text that a terminal can take.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use mainstay::Time;
 
@@ -22,6 +23,11 @@ pub fn clean(text: &str) -> String {
     clean
 }
 
+/// A path as [`clean`] text.
+pub fn shown(path: &Path) -> String {
+    clean(&path.display().to_string())
+}
+
 /// What turns the direction of a line or hides in it.
 fn is_invisible(character: char) -> bool {
     matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
@@ -40,6 +46,11 @@ pub fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
     }
     text
+}
+
+/// So much of a digest as tells it from another one to the eye.
+pub fn short(digest: &[u8; 32]) -> String {
+    hex(digest.first_chunk::<8>().map_or(&[], |first| first))
 }
 
 /// A number with a comma at every thousand.

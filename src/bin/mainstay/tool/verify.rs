@@ -1,20 +1,22 @@
 //! `mainstay verify`: reads everything that the manifest names and verifies every checksum.
 
+mod cold;
 mod files;
+pub mod snapshots;
 pub mod versions;
 
 use std::io::Write;
 
 use mainstay::model::{Lsn, Manifest, ShardId};
 use mainstay::storage::recovery::{self, Recovered, Wanted};
-use mainstay::storage::snapshot::{self, Expected};
 use serde::Serialize;
+use snapshots::Named;
 
 use super::arguments::Verify;
 use super::directory::{Directory, shards};
 use super::finding::Finding;
-use super::text::{clean, grouped};
-use super::{Exit, Failure, exit, print_json};
+use super::text::{grouped, shown};
+use super::{Exit, Failure, amount, exit, print_json};
 
 /// What was verified.
 #[derive(Debug, Default, Serialize)]
@@ -48,6 +50,10 @@ pub struct Shard {
     pub torn_bytes: u64,
     /// Snapshots that were read.
     pub snapshots: usize,
+    /// Cold files that were read.
+    pub cold_files: usize,
+    /// Values in them, needed or not.
+    pub cold_values: u64,
 }
 
 /// Verifies a directory and prints what was found.
@@ -64,7 +70,7 @@ pub fn run(dir: &Directory, asked: &Verify, out: &mut dyn Write) -> Result<Exit,
 
 /// Verifies a directory.
 pub fn report(dir: &Directory, deep: bool) -> Report {
-    let directory = clean(&dir.layout.root().display().to_string());
+    let directory = shown(dir.layout.root());
     let mut report = Report { directory, ..Report::default() };
     match dir.look() {
         Ok(look) => {
@@ -74,9 +80,12 @@ pub fn report(dir: &Directory, deep: bool) -> Report {
                     .notes
                     .push(format!("{name}: the last edit was cut short, or is being written: it does not count"));
             }
-            dir.disk.expect(bytes(&look.manifest));
+            let needed = look.manifest.versions.keys().filter(|_| deep);
+            let needed = needed.map(|version| amount::version(dir, &look.manifest, *version));
+            let needed: u64 = needed.map(|needed| needed.snapshots + needed.logs).sum();
+            dir.disk.expect(amount::all(&look.manifest) + needed);
             for shard in shards(&look.manifest) {
-                match dir.settled(&look.manifest, |manifest| check(dir, manifest, shard)) {
+                match dir.settled(&look.manifest, |manifest| check(dir, manifest, shard, deep)) {
                     Ok(sound) => report.shards.push(sound),
                     Err(findings) => report.findings.extend(findings),
                 }
@@ -84,7 +93,7 @@ pub fn report(dir: &Directory, deep: bool) -> Report {
             let versions = look.manifest.versions.keys().filter(|_| deep);
             for version in versions {
                 match dir.settled(&look.manifest, |manifest| versions::check(dir, manifest, *version)) {
-                    Ok(()) => report.versions.push(version.0),
+                    Ok(_) => report.versions.push(version.0),
                     Err(findings) => report.findings.extend(findings),
                 }
             }
@@ -103,24 +112,26 @@ pub fn report(dir: &Directory, deep: bool) -> Report {
     report
 }
 
-fn bytes(manifest: &Manifest) -> u64 {
-    let segments = manifest.shards.iter().flat_map(|shard| shard.segments.values().map(|segment| segment.bytes));
-    let snapshots = manifest.shards.iter().flat_map(|shard| shard.snapshots.values().map(|snapshot| snapshot.bytes));
-    segments.chain(snapshots).sum()
-}
-
-/// Verifies one shard: log and snapshots.
-pub fn check(dir: &Directory, manifest: &Manifest, shard: ShardId) -> Result<Shard, Vec<Finding>> {
+/// Verifies one shard: log, snapshots and cold files; with `deep`, also that these hold the states that were recorded.
+fn check(dir: &Directory, manifest: &Manifest, shard: ShardId, deep: bool) -> Result<Shard, Vec<Finding>> {
     let mut findings = Vec::new();
     let mut snapshots = 0;
     for (number, record) in manifest.shard(shard).into_iter().flat_map(|record| &record.snapshots) {
-        let expected = Expected::recorded(manifest.directory, shard, *number, record);
-        let verified = snapshot::verify(&dir.disk, &dir.layout.snapshot(shard, *number), &expected);
+        let named = Named { dir, manifest, shard, number: *number, record };
+        let verified = if deep {
+            named.scan().and_then(|scanned| named.compare(&scanned, named.recorded()))
+        } else {
+            named.verify()
+        };
         match verified {
-            Ok(_) => snapshots += 1,
-            Err(error) => findings.push(Finding::from(&error).before(record.end.lsn.0).of(shard)),
+            Ok(()) => snapshots += 1,
+            Err(finding) => findings.push(finding),
         }
     }
+    let cold = cold::check(dir, manifest, shard).unwrap_or_else(|found| {
+        findings.extend(found);
+        cold::Verified::default()
+    });
     let recovered = match read(dir, manifest, shard) {
         Ok(recovered) => recovered,
         Err(finding) => {
@@ -138,6 +149,8 @@ pub fn check(dir: &Directory, manifest: &Manifest, shard: ShardId) -> Result<Sha
         end: recovered.tail.map_or(Lsn::FIRST, |tail| tail.end).0,
         torn_bytes: recovered.torn_bytes,
         snapshots,
+        cold_files: cold.files,
+        cold_values: cold.values,
     })
 }
 
@@ -164,12 +177,16 @@ fn print(report: &Report, out: &mut dyn Write) -> Result<(), Failure> {
         writeln!(out, "note: {note}")?;
     }
     for shard in &report.shards {
-        let Shard { shard, commands, bytes, end, snapshots, .. } = shard;
+        let Shard { shard, commands, bytes, end, snapshots, cold_files, cold_values, .. } = shard;
         let (commands, bytes) = (grouped(*commands), grouped(*bytes));
-        writeln!(
+        write!(
             out,
             "shard {shard}: sound: {commands} commands in {bytes} bytes, lsn {end} is next; {snapshots} snapshots"
         )?;
+        match cold_files {
+            0 => writeln!(out)?,
+            _ => writeln!(out, ", {cold_files} cold files with {} values", grouped(*cold_values))?,
+        }
     }
     for version in &report.versions {
         writeln!(out, "version {version}: sound")?;

@@ -99,11 +99,18 @@ impl SimDisk {
         self.state().plan.predicates.push(predicate);
     }
 
-    /// Takes back every numbered fault and predicate. What is broken for good, full or without power stays so.
+    /// Takes back every numbered fault and predicate. What is broken for good ([`SimDisk::mend`] ends that), full or
+    /// without power stays so.
     pub fn disarm(&self) {
         let mut state = self.state();
         state.plan.armed.clear();
         state.plan.predicates.clear();
+    }
+
+    /// Ends every [`FaultKind::ErrorForEver`] that has fired: for looking at what lies behind it. Pages that a failed
+    /// sync has left stay clean and not durable.
+    pub fn mend(&self) {
+        self.state().plan.broken.clear();
     }
 
     /// Ends [`FaultKind::NoSpace`].

@@ -26,7 +26,8 @@ pub enum FaultKind {
     ErrorOnce,
     /// This call fails like [`FaultKind::ErrorOnce`], and so does every later one of the same sort on the same
     /// thing. The thing is the file (whatever its name) for a call on an open file, else the directory; the sorts
-    /// are the mutations and the others ([`Operation::is_mutation`](super::Operation::is_mutation)).
+    /// are the mutations and the others ([`Operation::is_mutation`](super::Operation::is_mutation)). Until
+    /// [`SimDisk::mend`](super::SimDisk::mend).
     ErrorForEver,
     /// This call does all of its work and then reports `EIO`: who takes the error for "did not happen" is wrong.
     ErrorAfterEffect,

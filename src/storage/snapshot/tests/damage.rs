@@ -165,7 +165,7 @@ fn a_file_that_the_manifest_does_not_mean_is_foreign() {
     let disk = disk();
     let other = SnapshotHeader { salt: [7; 32], ..header() };
     let mut writer = SnapshotWriter::create(&disk, &layout(), other).unwrap();
-    small().iter().for_each(|(key, value)| writer.entry(key, value).unwrap());
+    small().iter().for_each(|(key, value)| writer.entry(key, Value::Here(value)).unwrap());
     writer.finish(DIGEST).unwrap();
     let result = verify(&disk, &path(), &expect);
     assert!(matches!(result, Err(SnapshotError::Foreign { .. })), "{result:?}");
@@ -176,7 +176,7 @@ fn a_file_that_the_manifest_does_not_mean_is_foreign() {
 fn a_newer_version_is_named() {
     let parts = Parts::of(small());
     let mut bytes = parts.bytes();
-    bytes[8] = 2;
+    bytes[8] = 3;
     bytes[40] ^= 1;
     parts.is_damaged(&bytes, "a version without its hash");
     let hash = blake3::hash(&bytes[..224]);
@@ -184,7 +184,7 @@ fn a_newer_version_is_named() {
     let disk = disk();
     disk.put(path(), &bytes);
     for result in [verify(&disk, &path(), &parts.expect).map(drop), peek_header(&disk, &path()).map(drop)] {
-        let newer = matches!(result, Err(SnapshotError::NewerFormat { found: 2, supported: 1, .. }));
+        let newer = matches!(result, Err(SnapshotError::NewerFormat { found: 3, supported: 2, .. }));
         assert!(newer, "{result:?}");
     }
 }

@@ -18,6 +18,7 @@ pub struct Bytes {
     pub manifest: u64,
     pub segments: u64,
     pub snapshots: u64,
+    pub cold: u64,
     pub not_named: u64,
 }
 
@@ -42,6 +43,8 @@ fn what(name: &str) -> Option<&'static str> {
         Some("a snapshot")
     } else if layout::parse_snapshot_temporary(name).is_some() {
         Some("a snapshot that is being written, or was")
+    } else if layout::parse_cold(name).is_some() {
+        Some("a cold file")
     } else if name == "CURRENT.tmp" {
         Some("a pointer that is being written, or was")
     } else if name == "CURRENT" {
@@ -77,6 +80,7 @@ pub fn walk(dir: &Directory, look: Option<&Look>) -> (Bytes, Vec<NotNamed>) {
             let size = size(dir, &place, &name);
             match named(look.map(|look| &look.manifest), shard, &name) {
                 Some(Named::Segment) => bytes.segments += size.unwrap_or(0),
+                Some(Named::Cold) => bytes.cold += size.unwrap_or(0),
                 Some(Named::Snapshot) => bytes.snapshots += size.unwrap_or(0),
                 None => not_named.push(add(&mut bytes, format!("shard-{}/", shard.0), &name, size)),
             }
@@ -88,12 +92,16 @@ pub fn walk(dir: &Directory, look: Option<&Look>) -> (Bytes, Vec<NotNamed>) {
 enum Named {
     Segment,
     Snapshot,
+    Cold,
 }
 
 fn named(manifest: Option<&Manifest>, shard: ShardId, name: &str) -> Option<Named> {
     let record = manifest?.shard(shard)?;
     if layout::parse_segment(name).is_some_and(|segment| record.segments.contains_key(&segment)) {
         return Some(Named::Segment);
+    }
+    if layout::parse_cold(name).is_some_and(|cold| record.cold.contains_key(&cold)) {
+        return Some(Named::Cold);
     }
     let snapshot = layout::parse_snapshot(name)?;
     record.snapshots.contains_key(&snapshot).then_some(Named::Snapshot)

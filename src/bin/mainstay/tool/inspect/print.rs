@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::cold::Cold;
 use super::shard::{End, Segment, Shard, Snapshot};
 use super::{Report, Version};
 use crate::tool::text::grouped;
@@ -25,9 +26,12 @@ pub fn report(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "shards     {shards}, timeline {timeline}, routing {routing}")?;
     }
     let bytes = report.bytes;
-    let sizes = [bytes.manifest, bytes.segments, bytes.snapshots, bytes.not_named].map(grouped);
-    let [manifest, segments, snapshots, not_named] = sizes;
-    writeln!(out, "bytes      manifest {manifest}, logs {segments}, snapshots {snapshots}, not named {not_named}")?;
+    let sizes = [bytes.manifest, bytes.segments, bytes.snapshots, bytes.cold, bytes.not_named].map(grouped);
+    let [manifest, segments, snapshots, cold, not_named] = sizes;
+    writeln!(
+        out,
+        "bytes      manifest {manifest}, logs {segments}, snapshots {snapshots}, cold {cold}, not named {not_named}"
+    )?;
     report.shards.iter().try_for_each(|shard| self::shard(shard, out))?;
     if !report.versions.is_empty() {
         writeln!(out, "versions")?;
@@ -59,7 +63,8 @@ fn shard(shard: &Shard, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "  poison  {epoch}:{lsn} is left out of every replay")?;
     }
     shard.segments.iter().try_for_each(|segment| self::segment(segment, out))?;
-    shard.snapshots.iter().try_for_each(|snapshot| self::snapshot(snapshot, out))
+    shard.snapshots.iter().try_for_each(|snapshot| self::snapshot(snapshot, out))?;
+    shard.cold.iter().try_for_each(|file| cold(file, out))
 }
 
 fn segment(segment: &Segment, out: &mut dyn Write) -> io::Result<()> {
@@ -93,6 +98,21 @@ fn snapshot(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()> {
     snapshot.time.iter().try_for_each(|time| write!(out, "  {time}"))?;
     snapshot.digest.iter().try_for_each(|digest| write!(out, "  digest {digest}"))?;
     snapshot.error.iter().try_for_each(|error| write!(out, "  ERROR {error}"))?;
+    writeln!(out)
+}
+
+fn cold(file: &Cold, out: &mut dyn Write) -> io::Result<()> {
+    let (bytes, values) = (grouped(file.bytes), grouped(file.values));
+    write!(out, "  cold {}  {bytes} bytes  {values} values  incarnation {}", file.cold, file.incarnation)?;
+    if file.released {
+        write!(out, "  released")?;
+    }
+    let numbers: Vec<_> = file.snapshots.iter().map(u64::to_string).collect();
+    match numbers.as_slice() {
+        [] => write!(out, "  in no snapshot")?,
+        some => write!(out, "  in snapshots {}", some.join(" "))?,
+    }
+    file.error.iter().try_for_each(|error| write!(out, "  ERROR {error}"))?;
     writeln!(out)
 }
 

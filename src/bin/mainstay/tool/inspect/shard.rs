@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::super::directory::Directory;
 use super::super::finding::Finding;
 use super::super::text::{hex, utc};
+use super::cold::Cold;
 
 /// One shard.
 #[derive(Debug, Serialize)]
@@ -25,6 +26,7 @@ pub struct Shard {
     pub poison: Vec<(u64, u64)>,
     pub segments: Vec<Segment>,
     pub snapshots: Vec<Snapshot>,
+    pub cold: Vec<Cold>,
 }
 
 #[derive(Debug, Serialize)]
@@ -107,13 +109,15 @@ impl Shard {
             poison: record.poison.iter().map(|position| (position.epoch.0, position.lsn.0)).collect(),
             segments: segments.map(|(number, record)| Segment::new(dir, manifest, shard, *number, record)).collect(),
             snapshots: snapshots.map(|(number, record)| Snapshot::new(dir, shard, *number, record)).collect(),
+            cold: Cold::all(dir, manifest, shard, record),
         }
     }
 
     /// Could all of its files be read?
     pub fn is_whole(&self) -> bool {
         let segments = self.segments.iter().all(|segment| segment.error.is_none());
-        segments && self.snapshots.iter().all(|snapshot| snapshot.error.is_none())
+        let snapshots = self.snapshots.iter().all(|snapshot| snapshot.error.is_none());
+        segments && snapshots && self.cold.iter().all(|file| file.error.is_none())
     }
 }
 

@@ -3,26 +3,32 @@
 use mainstay::VersionId;
 use mainstay::model::{Batch, Lsn, Manifest, Point, ShardId};
 use mainstay::storage::recovery;
-use mainstay::storage::snapshot::{self, Expected};
 
 use super::super::directory::{Directory, shards};
 use super::super::finding::{Finding, Kind};
+use super::snapshots::Named;
 
-/// Reads all that a version needs. One that has been retired needs nothing.
-pub fn check(dir: &Directory, manifest: &Manifest, version: VersionId) -> Result<(), Vec<Finding>> {
-    let Some(record) = manifest.versions.get(&version) else { return Ok(()) };
-    let points = shards(manifest).zip(&record.points);
-    let findings = points.filter_map(|(shard, point)| reach(dir, manifest, shard, *point).err());
-    let of_version =
-        |finding: Finding| Finding { reason: format!("version {}: {}", version.0, finding.reason), ..finding };
-    let findings: Vec<_> = findings.map(of_version).collect();
-    if findings.is_empty() { Ok(()) } else { Err(findings) }
+/// Reads all that a version needs, and says where each shard's log had to be read from. One that has been retired needs
+/// nothing.
+pub fn check(dir: &Directory, manifest: &Manifest, version: VersionId) -> Result<Vec<Lsn>, Vec<Finding>> {
+    let Some(record) = manifest.versions.get(&version) else { return Ok(Vec::new()) };
+    let (mut begins, mut findings) = (Vec::new(), Vec::new());
+    for (shard, point) in shards(manifest).zip(&record.points) {
+        match reach(dir, manifest, shard, *point) {
+            Ok(begin) => begins.push(begin),
+            Err(finding) => {
+                let reason = format!("version {}: {}", version.0, finding.reason);
+                findings.push(Finding { reason, ..finding });
+            }
+        }
+    }
+    if findings.is_empty() { Ok(begins) } else { Err(findings) }
 }
 
 /// Reads a shard's state at a point as going back to it does: from the newest snapshot that verifies.
-fn reach(dir: &Directory, manifest: &Manifest, shard: ShardId, point: Point) -> Result<(), Finding> {
+fn reach(dir: &Directory, manifest: &Manifest, shard: ShardId, point: Point) -> Result<Lsn, Finding> {
     let from = begin(dir, manifest, shard, point)?;
-    let Some(tail) = point.tail else { return Ok(()) };
+    let Some(tail) = point.tail else { return Ok(from) };
     // What the snapshot holds may begin in the middle of the first batch.
     let mut next = None;
     let mut visit = |_, batch: Batch| {
@@ -35,7 +41,7 @@ fn reach(dir: &Directory, manifest: &Manifest, shard: ShardId, point: Point) -> 
         .map_err(|error| Finding::from(&error).of(shard))?;
     let ends = next.unwrap_or(from);
     if ends == point.end.lsn {
-        return Ok(());
+        return Ok(from);
     }
     let reason = format!("its commands end with lsn {} and not with lsn {}", ends.0, point.end.lsn.0);
     Err(Finding::new(Kind::Damaged, &dir.layout.segment(shard, tail.segment), &reason).before(ends.0).of(shard))
@@ -46,16 +52,20 @@ fn disordered(dir: &Directory, shard: ShardId, batch: &Batch) -> mainstay::LogEr
     mainstay::LogError::Damaged { path, offset: 0, lsn: batch.first, reason }
 }
 
-/// Where the log has to be read from.
-pub fn begin(dir: &Directory, manifest: &Manifest, shard: ShardId, point: Point) -> Result<Lsn, Finding> {
+/// Where the log has to be read from: behind the newest snapshot that verifies and holds what was recorded.
+fn begin(dir: &Directory, manifest: &Manifest, shard: ShardId, point: Point) -> Result<Lsn, Finding> {
     let record = manifest.shard(shard);
-    let snapshots = record.map(|record| record.snapshots_oldest_first()).unwrap_or_default();
     let mut why = None;
-    for (number, record) in snapshots.into_iter().rev().filter(|(_, record)| record.end.lsn <= point.end.lsn) {
-        let expected = Expected::recorded(manifest.directory, shard, number, record);
-        match snapshot::verify(&dir.disk, &dir.layout.snapshot(shard, number), &expected) {
+    for (number, record) in record.into_iter().flat_map(|record| record.snapshots_up_to(point.end.lsn)) {
+        let named = Named { dir, manifest, shard, number, record };
+        let scanned = named.scan().and_then(|scanned| named.compare(&scanned, record.digest).map(|()| scanned));
+        match scanned {
+            // Another state at the version itself is no matter of the file, which an older one could stand in for.
+            Ok(scanned) if record.end.lsn == point.end.lsn => {
+                return named.compare(&scanned, point.digest).map(|()| record.end.lsn);
+            }
             Ok(_) => return Ok(record.end.lsn),
-            Err(error) => why = why.or(Some(Finding::from(&error).of(shard))),
+            Err(finding) => why = why.or(Some(finding)),
         }
     }
     if record.is_none_or(|record| record.base.is_none()) {

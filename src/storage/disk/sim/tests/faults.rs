@@ -88,6 +88,27 @@ fn a_file_that_fails_for_good_fails_under_every_name_and_handle() {
 }
 
 #[test]
+fn what_failed_for_good_is_mended_and_its_pages_are_not() {
+    let (disk, file) = disk_with_file(b"abc");
+    file.write_all_at(b"x", 0).unwrap();
+    disk.fail_in(1, FaultKind::ErrorForEver);
+    file.sync().unwrap_err();
+    disk.fail_in(1, FaultKind::ErrorForEver);
+    file.drop_cache().unwrap_err();
+    disk.disarm();
+    file.read_at(&mut [0; 3], 0).unwrap_err();
+    let killed = disk.after_kill();
+    killed.mend();
+    disk.sync_dir(Path::new("d")).unwrap();
+    file.sync().unwrap_err();
+    let file = killed.open_for_write(Path::new("d/f")).unwrap();
+    file.sync().unwrap();
+    assert_eq!(killed.read("d/f").unwrap(), b"xbc");
+    file.drop_cache().unwrap();
+    assert_eq!(killed.read("d/f").unwrap(), b"abc");
+}
+
+#[test]
 fn a_directory_that_fails_for_good_takes_no_change() {
     let (disk, file) = disk_with_file(b"abc");
     disk.fail_in(1, FaultKind::ErrorForEver);
