@@ -5,10 +5,15 @@
 
 #[path = "support/filling.rs"]
 mod filling;
+#[path = "support/gate.rs"]
+mod gate;
+#[path = "memory_limit/kept.rs"]
+mod kept;
 mod support;
 
 use std::path::Path;
 use std::process::Command as Process;
+use std::time::Duration;
 
 use filling::{Filled, key};
 use mainstay::kv::{Command, Kv, Reply};
@@ -17,6 +22,7 @@ use support::directory;
 
 const CHILD: &str = "MAINSTAY_TEST_MEMORY";
 const LIMIT: u64 = 32 << 20;
+const PATIENCE: Duration = Duration::from_secs(60);
 /// As accounted: a key of 16 bytes, a value of 100, an entity of 32, and what an entry takes beside them.
 const ENTRY_BYTES: u64 = 16 + 100 + 32 + 96;
 
@@ -55,6 +61,15 @@ fn assert_full(runtime: &Runtime<Kv>, error: &SubmitError) {
     assert!(shards.iter().any(|shard| shard.memory_bytes == memory_bytes && shard.keys_bytes == keys_bytes), "{error}");
 }
 
+/// Is it refused for want of memory, where a spill would not help?
+fn assert_only_keys(error: &SubmitError) {
+    let SubmitError::NotExecuted(NotExecuted::OutOfMemory { share_bytes, keys_bytes, growth_bytes, .. }) = *error
+    else {
+        panic!("{error}")
+    };
+    assert!(keys_bytes + growth_bytes > share_bytes, "{error}");
+}
+
 /// Puts one after the other until one is refused. Returns how many were taken.
 async fn fill_up(runtime: &Runtime<Kv>) -> u64 {
     let mut taken = 0;
@@ -91,16 +106,23 @@ async fn as_many_keys_fit_whatever_the_shards() {
 /// Guards F53: the same where values are spilled, and keys alone fill the memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn as_many_keys_fit_whatever_the_shards_where_values_are_spilled() {
-    const LIMIT: u64 = 6 << 20;
+    const LIMIT: u64 = 12 << 20;
     let mut all = Vec::new();
     for shards in [1, 2, 4, 8] {
         let dir = directory();
-        let options = Options { spill: true, ..options(dir.path(), shards, Memory::Bytes(LIMIT)) };
+        // Who waits for a spill does so however slow the disk is.
+        let (submit_deadline, sync_deadline) = (PATIENCE, PATIENCE);
+        let options = options(dir.path(), shards, Memory::Bytes(LIMIT));
+        let options = Options { spill: true, submit_deadline, sync_deadline, ..options };
         let runtime = Runtime::open(Kv, options).await.unwrap();
         let (mut first, mut number) = (None, 0);
         while first.is_none() {
             let answers = runtime.submit_many((number..number + 500).map(set).collect()).await;
-            first = answers.iter().position(Result::is_err).map(|at| number + at as u64);
+            let refused = answers.iter().position(Result::is_err);
+            for error in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+                assert_only_keys(error);
+            }
+            first = refused.map(|at| number + at as u64);
             number += 500;
         }
         let stats = runtime.stats();

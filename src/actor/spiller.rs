@@ -101,7 +101,7 @@ impl<M: StateMachine> Actor for Spiller<M> {
         let SpillerArguments { commons, slot, life, uses } = arguments;
         let plan = Plan {
             batch_bytes: commons.memory.spill_batch(),
-            patience_ms: crate::config::millis(commons.options.sync_deadline),
+            patience_ms: crate::config::millis(commons.options.submit_deadline),
         };
         let manifest = commons.keeper.manifest();
         let files = manifest.shard(slot.shard).into_iter().flat_map(|record| &record.cold).map(|(file, record)| {

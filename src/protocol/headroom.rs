@@ -7,8 +7,13 @@
 //! ```
 //! - Over the mark the [spiller](super::spill) is told so, once, and once more when it is over. One command at a time
 //!   may wait for memory; as long as it does that counts as too much, however little the others take.
-//! - Nothing grows beyond the share. What would not fit if it were alone is refused at once; so is everything while
-//!   nobody can say when there will be memory.
+//! - Nothing grows beyond the share. What would not fit beside the keys, which no spill takes, is refused at once; so
+//!   is everything while nobody can say when there will be memory.
+//! - Where keys take nearly all of it the mark lies as far above them as leaves room for a file's worth of values: else
+//!   a file would be made for each that comes. Where there is nothing but keys, there is nothing to spill, whatever the
+//!   mark: nobody is sent to look for it.
+//! - The root that readers have keeps what was displaced since it was published. Where the share has no room for that,
+//!   a newer one is wanted as soon as it is a sixteenth of it.
 //! - What is read again and again comes back up to the mark. When there is no room below it, room for one batch is
 //!   asked for, now and then: reads alone never keep a disk busy.
 //!
@@ -23,8 +28,29 @@ pub const WISH_MS: u64 = 1_000;
 /// Of a share one part of so many is left free by spilling.
 pub const SPARE_PART: u64 = 8;
 
+/// Beside the keys there is room for one part of so many, as long as they leave it.
+const VALUES_PART: u64 = 16;
+
 /// When so much of the share was spilled, the [clock of use](crate::state::map::Tick) goes on.
 const TICK_PART: u64 = 16;
+
+/// Where a share has no room for what the published root keeps, that may be one part of so many.
+const KEPT_PART: u64 = 16;
+
+/// What a state takes, in bytes as accounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// All of it.
+    pub bytes: u64,
+    /// The part of it that cannot be spilled: keys, places, and what is smaller than a place.
+    pub keys: u64,
+}
+
+impl Size {
+    fn values(self) -> u64 {
+        self.bytes.saturating_sub(self.keys)
+    }
+}
 
 /// What becomes of a command that was run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,13 +81,25 @@ pub struct Headroom {
     is_pressed: bool,
     /// What was spilled since the last tick, in bytes.
     spilled: u64,
+    /// What was displaced since a root was last sent to be published, in bytes.
+    kept: u64,
 }
 
 impl Headroom {
     /// For a state that may take `share` bytes, and is spilled from `mark` bytes on.
     #[must_use]
     pub fn new(share: Option<u64>, mark: Option<u64>) -> Self {
-        Self { share, mark, left: u64::MAX, waiting: 0, wish: 0, wished_ms: None, is_pressed: false, spilled: 0 }
+        Self {
+            share,
+            mark,
+            left: u64::MAX,
+            waiting: 0,
+            wish: 0,
+            wished_ms: None,
+            is_pressed: false,
+            spilled: 0,
+            kept: 0,
+        }
     }
 
     /// So much the state may take, in bytes; none: it does not matter.
@@ -76,14 +114,14 @@ impl Headroom {
         self.share.is_none_or(|share| bytes.saturating_add(more) <= share)
     }
 
-    /// What becomes of a command by which a state of so many bytes grows. Nobody else waits.
-    pub fn run(&mut self, bytes: u64, growth: i64, gate: Gate) -> Fate {
+    /// What becomes of a command by which a state of this size grows. Nobody else waits.
+    pub fn run(&mut self, size: Size, growth: i64, gate: Gate) -> Fate {
         self.waiting = 0;
-        let (Some(share), Ok(growth)) = (self.share, u64::try_from(growth)) else { return Fate::Lands };
-        if growth == 0 || self.has(bytes, growth) {
+        let Ok(growth) = u64::try_from(growth) else { return Fate::Lands };
+        if growth == 0 || self.has(size.bytes, growth) {
             return Fate::Lands;
         }
-        if growth > share || self.mark.is_none() {
+        if self.mark.is_none() || !self.has(size.keys, growth) {
             return Fate::Refused;
         }
         if gate == Gate::Refuse {
@@ -106,10 +144,10 @@ impl Headroom {
         self.waiting = 0;
     }
 
-    /// May something come back by which a state of so many bytes grows?
-    pub fn returns(&mut self, now_ms: u64, bytes: u64, growth: u64) -> bool {
-        let Some(mark) = self.mark.or(self.share) else { return true };
-        if bytes.saturating_add(growth) <= mark {
+    /// May something come back by which a state of this size grows?
+    pub fn returns(&mut self, now_ms: u64, size: Size, growth: u64) -> bool {
+        let Some(mark) = self.mark(size).or(self.share) else { return true };
+        if size.bytes.saturating_add(growth) <= mark {
             return true;
         }
         if self.wished_ms.is_none_or(|wished| now_ms >= wished.saturating_add(WISH_MS)) {
@@ -119,24 +157,24 @@ impl Headroom {
     }
 
     /// What the spiller is to be told, if that has changed.
-    pub fn pressure(&mut self, bytes: u64) -> Option<u64> {
-        let over = self.over(bytes);
+    pub fn pressure(&mut self, size: Size) -> Option<u64> {
+        let over = self.over(size);
         let has_changed = (over > 0) != self.is_pressed;
         self.is_pressed = over > 0;
         has_changed.then_some(over)
     }
 
     /// Another state of so many bytes is beside this one, for a while: this one makes room for it as far as there is
-    /// something to spill, which keys are not.
-    pub fn make_way(&mut self, beside: u64, keys_bytes: u64) {
-        let left = self.share.filter(|_| beside > 0).map(|share| share.saturating_sub(beside).max(keys_bytes));
+    /// something to spill.
+    pub fn make_way(&mut self, beside: u64) {
+        let left = self.share.filter(|_| beside > 0).map(|share| share.saturating_sub(beside));
         self.left = left.unwrap_or(u64::MAX);
     }
 
     /// A spill was handed over. By so much there is too much still, for whoever has spilled.
-    pub fn handed_over(&mut self, bytes: u64) -> u64 {
+    pub fn handed_over(&mut self, size: Size) -> u64 {
         self.wish = 0;
-        let over = self.over(bytes);
+        let over = self.over(size);
         self.is_pressed = over > 0;
         over
     }
@@ -152,11 +190,39 @@ impl Headroom {
         makes_a_tick
     }
 
-    fn over(&self, bytes: u64) -> u64 {
-        let (Some(share), Some(mark)) = (self.share, self.mark.map(|mark| mark.min(self.left))) else { return 0 };
-        let lacks = |growth: u64, limit: u64| if growth > 0 { (bytes + growth).saturating_sub(limit) } else { 0 };
-        bytes.saturating_sub(mark).max(lacks(self.waiting, share)).max(lacks(self.wish, mark))
+    /// So many bytes of the state were replaced or removed: the published root keeps them, at most.
+    pub fn displaced(&mut self, bytes: u64) {
+        self.kept = self.kept.saturating_add(bytes);
     }
+
+    /// Does what the published root keeps want another one, beside a state of this size?
+    #[must_use]
+    pub fn is_outdated(&self, size: Size) -> bool {
+        self.share.is_some_and(|share| self.kept > share / KEPT_PART && !self.has(size.bytes, self.kept))
+    }
+
+    /// A root of the state as it is goes to be published.
+    pub fn refreshed(&mut self) {
+        self.kept = 0;
+    }
+
+    fn mark(&self, size: Size) -> Option<u64> {
+        Some(spill_from(self.share?, self.mark?, size.keys))
+    }
+
+    fn over(&self, size: Size) -> u64 {
+        let (Some(share), Some(mark)) = (self.share, self.mark(size)) else { return 0 };
+        let mark = mark.min(self.left);
+        let lacks = |growth: u64, limit: u64| if growth > 0 { (size.bytes + growth).saturating_sub(limit) } else { 0 };
+        let over = size.bytes.saturating_sub(mark).max(lacks(self.waiting, share)).max(lacks(self.wish, mark));
+        over.min(size.values())
+    }
+}
+
+/// From so many bytes on a state is spilled that has so many of keys, where few keys would have it spilled from `mark`.
+#[must_use]
+pub fn spill_from(share: u64, mark: u64, keys: u64) -> u64 {
+    mark.max(keys.saturating_add(share / VALUES_PART)).min(share)
 }
 
 /// What becomes of a state that is read beside the one that serves, when it takes so many bytes: both have to find

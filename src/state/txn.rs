@@ -58,6 +58,8 @@ pub struct Scratch<E> {
     wanted: RefCell<Vec<Arc<Entry<E>>>>,
     /// Cold entries that the last landing has displaced. Those that a clear took are not among them.
     freed: Vec<Location>,
+    /// What the last landing has displaced, in bytes as accounted.
+    displaced_bytes: usize,
 }
 
 impl<E> Default for Scratch<E> {
@@ -68,6 +70,7 @@ impl<E> Default for Scratch<E> {
             thawed: Thawed::default(),
             wanted: RefCell::default(),
             freed: Vec::new(),
+            displaced_bytes: 0,
         }
     }
 }
@@ -89,6 +92,11 @@ impl<E> Scratch<E> {
     /// Where the entities lie that the last landing has replaced or removed, but for those of a map that was cleared.
     pub fn freed(&self) -> &[Location] {
         &self.freed
+    }
+
+    /// How much memory was taken by what the last landing has replaced, removed or cleared, as accounted.
+    pub fn displaced_bytes(&self) -> u64 {
+        self.displaced_bytes as u64
     }
 }
 
@@ -250,12 +258,6 @@ impl<'a, E> Txn<'a, E> {
         index.get(&(hash, Key::from_slice(key))).copied()
     }
 
-    /// Memory that the shard takes before this command, as accounted.
-    #[doc(hidden)]
-    pub fn bytes_before(&self) -> u64 {
-        self.map.bytes() as u64
-    }
-
     /// No more than this is [`Txn::growth`], which costs a lookup for each write.
     #[doc(hidden)]
     #[must_use]
@@ -309,13 +311,17 @@ impl<'a, E> Txn<'a, E> {
     #[doc(hidden)]
     pub fn land(self) -> Option<Map<E>> {
         let cleared = self.cleared.then(|| std::mem::take(self.map));
-        let Scratch { writes, freed, .. } = &mut *self.scratch;
+        let Scratch { writes, freed, displaced_bytes, .. } = &mut *self.scratch;
+        *displaced_bytes = cleared.as_ref().map_or(0, Map::bytes);
         for write in writes.drain(..) {
             let displaced = match write {
                 Write::Put(entry) => self.map.insert(entry),
                 Write::Remove { hash, key } => self.map.remove(hash, &key),
             };
-            freed.extend(displaced.and_then(|entry| entry.location()));
+            if let Some(entry) = displaced {
+                *displaced_bytes += entry.bytes();
+                freed.extend(entry.location());
+            }
         }
         self.scratch.clear();
         cleared

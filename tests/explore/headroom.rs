@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 
 use mainstay::model::{ColdSeq, EditOutcome};
-use mainstay::protocol::headroom::{Fate, Headroom};
+use mainstay::protocol::headroom::{Fate, Headroom, Size};
 use mainstay::protocol::spill::{Effect, Event, Failure, Gate, Handed, Job, Plan, Spiller, Written};
 
 use crate::dfs::{Model, explore};
@@ -25,6 +25,8 @@ enum Mutant {
     WaitsInSilence,
     /// The shard does not look again when the gate is shut.
     ShutsWithoutABell,
+    /// Keys above the mark are too much, and somebody is sent who finds nothing to spill.
+    KeysPress,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +72,8 @@ struct World {
     writing: Option<Job>,
     /// What was copied, and from a state in which so much was there.
     made: Option<(Job, u64)>,
+    /// A spill has.
+    has_failed: bool,
     now_ms: u64,
 }
 
@@ -90,12 +94,24 @@ impl World {
             to_shard: VecDeque::new(),
             writing: None,
             made: None,
+            has_failed: false,
             now_ms: 0,
         }
     }
 
-    fn bytes(&self) -> u64 {
-        self.here + self.fixed
+    /// With so many bytes of keys, and no value.
+    fn of_keys(fixed: u64, mutant: Mutant, left: Left) -> Self {
+        Self { here: 0, fixed, ..Self::new(mutant, left) }
+    }
+
+    fn size(&self) -> Size {
+        Size { bytes: self.here + self.fixed, keys: self.fixed }
+    }
+
+    /// What the pressure comes from.
+    fn pressing(&self) -> Size {
+        let keys = if self.mutant == Mutant::KeysPress { 0 } else { self.fixed };
+        Size { keys, ..self.size() }
     }
 
     fn feed(&mut self, event: Event) {
@@ -122,10 +138,11 @@ impl World {
     /// What the shard does in a turn.
     fn turn(&mut self) {
         while let Some(growth) = self.waiting.take().or_else(|| self.lane.pop_front()) {
-            match self.headroom.run(self.bytes(), growth as i64, self.gate) {
+            match self.headroom.run(self.size(), growth as i64, self.gate) {
                 Fate::Lands => self.here += growth,
                 Fate::Refused => {
-                    assert!(growth > SHARE || self.gate == Gate::Refuse, "refused, and a spill might help");
+                    let never = growth + self.fixed > SHARE;
+                    assert!(never || self.has_failed, "refused, and a spill would help");
                 }
                 Fate::Waits => {
                     self.waiting = Some(growth);
@@ -136,7 +153,7 @@ impl World {
         if self.mutant == Mutant::WaitsInSilence && self.waiting.is_some() {
             return;
         }
-        if let Some(over) = self.headroom.pressure(self.bytes()) {
+        if let Some(over) = self.headroom.pressure(self.pressing()) {
             self.to_spiller.push_back(Event::Pressure { over });
         }
     }
@@ -144,7 +161,7 @@ impl World {
     fn hand_over(&mut self, (job, copied): (Job, u64)) {
         // What was removed meanwhile is not replaced, and what was written since is not either.
         self.here -= copied.min(self.here);
-        let over = self.headroom.handed_over(self.bytes());
+        let over = self.headroom.handed_over(self.pressing());
         let handed = Handed { over, live: vec![(ColdSeq(job), copied)] };
         self.to_spiller.push_back(Event::HandedOver(job, handed));
     }
@@ -184,9 +201,9 @@ impl Model for World {
             }
             Step::Return => {
                 self.left.returns -= 1;
-                if self.headroom.returns(self.now_ms, self.bytes(), 1) {
+                if self.headroom.returns(self.now_ms, self.size(), 1) {
                     self.here += 1;
-                    assert!(self.bytes() <= MARK, "comes back beyond the mark");
+                    assert!(self.size().bytes <= MARK.max(self.fixed), "comes back beyond the mark");
                 }
                 self.turn();
             }
@@ -214,6 +231,7 @@ impl Model for World {
             }
             Step::Fail => {
                 self.left.failures -= 1;
+                self.has_failed = true;
                 let job = self.writing.take().expect("it writes");
                 self.feed(Event::Failed(job, Failure::Full));
             }
@@ -223,7 +241,7 @@ impl Model for World {
                 self.feed(Event::Look);
             }
         }
-        assert!(self.bytes() <= SHARE, "beyond the share");
+        assert!(self.size().bytes <= SHARE, "beyond the share");
     }
 
     fn at_rest(&self) {
@@ -233,8 +251,15 @@ impl Model for World {
 
 const SOME: Left = Left { commands: [2, 1, 1], removes: 1, returns: 0, failures: 0, times: 0 };
 
+/// More small commands than fit, and nothing else.
+const MANY: Left = Left { commands: [5, 0, 0], removes: 0, returns: 1, failures: 0, times: 1 };
+
 fn run(name: &str, left: Left, mutant: Mutant) -> usize {
     explore(&format!("headroom, {name}"), World::new(mutant, left))
+}
+
+fn run_keys(name: &str, left: Left, mutant: Mutant) -> usize {
+    explore(&format!("headroom, {name}"), World::of_keys(MARK, mutant, left))
 }
 
 /// Guards F57: a command at the limit lands or is refused, and does not wait for ever.
@@ -243,6 +268,20 @@ fn headroom_beside_spills() {
     assert!(run("commands", SOME, Mutant::None) > 1_000);
     assert!(run("failures", Left { failures: 1, times: 1, ..SOME }, Mutant::None) > 1_000);
     assert!(run("what comes back", Left { commands: [1, 1, 0], returns: 3, ..SOME }, Mutant::None) > 1_000);
+}
+
+/// Guards F53, F57: where keys take all but a little, each command lands that fits beside them.
+#[test]
+fn headroom_beside_nothing_but_keys() {
+    assert!(run_keys("keys", MANY, Mutant::None) > 100);
+    assert!(run_keys("keys and failures", Left { failures: 1, times: 2, ..MANY }, Mutant::None) > 100);
+}
+
+/// Guards F53.
+#[test]
+#[should_panic(expected = "refused, and a spill would help")]
+fn mutant_keys_that_press_are_noticed() {
+    run_keys("keys press", Left { removes: 1, ..MANY }, Mutant::KeysPress);
 }
 
 /// Guards F57.

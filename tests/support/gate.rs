@@ -96,10 +96,15 @@ pub fn poll_once<F: Future + ?Sized>(future: &mut Pin<Box<F>>) -> Poll<F::Output
 }
 
 /// Looks until it holds; panics if it never does.
-pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub async fn until(what: &str, holds: impl FnMut() -> bool) {
+    until_within(Duration::from_secs(120), what, holds).await;
+}
+
+/// The same, where it would come in the end without what is tested.
+pub async fn until_within(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < Duration::from_secs(120), "it never happens: {what}");
+        assert!(started.elapsed() < patience, "it never happens: {what}");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

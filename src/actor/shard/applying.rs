@@ -74,6 +74,7 @@ impl<M: StateMachine> ShardState<M> {
         self.headroom.given_up();
         let machine = &*self.machine;
         let measure = |entity: &Entity<M>| entity_bytes(machine, entity);
+        let size = self.size();
         let mut txn = Txn::new(&mut self.map, &self.hasher, &mut self.scratch, &measure);
         let applied = catch_unwind(AssertUnwindSafe(|| machine.apply(at, &mut txn, command)));
         // Whatever it has made of what it did not get.
@@ -86,10 +87,10 @@ impl<M: StateMachine> ShardState<M> {
             return Err(NotExecuted::Panicked.into());
         };
         // Nobody looks closer where there is room for all of it, or no limit.
-        if !self.headroom.has(txn.bytes_before(), txn.growth_max()) {
+        if !self.headroom.has(size.bytes, txn.growth_max()) {
             let gate = if self.life.gate.get() == AtLimit::Refuse { Gate::Refuse } else { Gate::Wait };
             let growth = txn.growth();
-            match self.headroom.run(txn.bytes_before(), growth, gate) {
+            match self.headroom.run(size, growth, gate) {
                 Fate::Lands => {}
                 Fate::Waits => return Err(Failed::Lacks),
                 // Whoever spills for it has been told to stop.
@@ -109,6 +110,7 @@ impl<M: StateMachine> ShardState<M> {
         }
         self.slot.overlaps.note(&txn);
         let cleared = txn.land();
+        self.headroom.displaced(self.scratch.displaced_bytes());
         self.freed(cleared.is_some());
         if let Some(cleared) = cleared {
             self.reaper.bury(cleared);

@@ -8,9 +8,11 @@ use crate::model::{Position, Time};
 use crate::state::{Root, StateDigest};
 use crate::sync::Arc;
 
-/// A published root that nobody has asked to replace is refreshed after so long: it keeps alive what was changed since.
-/// Every refresh makes the next update of each entry copy it, so a second here costs a busy shard a quarter of its
-/// writes.
+/// A published root that nobody has asked to replace is refreshed after so long, or when there is [no room] for what it
+/// keeps alive. Every refresh makes the next update of each entry copy its path, so a second here costs a busy shard a
+/// quarter of its writes.
+///
+/// [no room]: crate::protocol::headroom::Headroom::is_outdated
 const REFRESH_MS: u64 = 30_000;
 
 impl<M: StateMachine> ShardState<M> {
@@ -32,12 +34,14 @@ impl<M: StateMachine> ShardState<M> {
             return None;
         }
         let now_ms = self.clock.now_ms();
-        let refresh = now_ms >= self.refreshed_ms + REFRESH_MS;
+        let is_outdated = self.headroom.is_outdated(self.size());
+        let refresh = is_outdated || now_ms >= self.refreshed_ms + REFRESH_MS;
         // Who reads after the end sees everything.
         if !asked && !refresh && !self.finishing {
             return None;
         }
         (self.refreshed_ms, self.changed) = (now_ms, false);
+        self.headroom.refreshed();
         let end = Position { epoch: self.life.epoch, lsn: self.next };
         let time = if batch.lengths.is_empty() { self.time } else { batch.time };
         Some(Arc::new(self.root(end, time)))

@@ -32,7 +32,7 @@ impl<M: StateMachine> ShardState<M> {
             // Read often, and here since the first time, or written: no reason to make room.
             let is_there = self.map.entry(cold.hash(), cold.key()).is_some_and(|entry| Arc::ptr_eq(entry, cold));
             if is_there
-                && self.headroom.returns(self.clock.now_ms(), self.map.bytes() as u64, growth)
+                && self.headroom.returns(self.clock.now_ms(), self.size(), growth)
                 && self.map.replace(cold, Arc::clone(here))
             {
                 self.uses.remove(at);

@@ -10,6 +10,7 @@ use crate::actor::spiller::SpillMessage;
 use crate::actor::spiller::worker::Copied;
 use crate::machine::StateMachine;
 use crate::model::{ColdSeq, Location};
+use crate::protocol::headroom::Size;
 use crate::protocol::spill::{Handed, Job};
 use crate::state::ReadCold;
 use crate::state::map::{Entry, Key};
@@ -32,15 +33,19 @@ impl<M: StateMachine> ShardState<M> {
     /// Tells the spiller when it is too much, and when it is not any more.
     pub(super) fn tell_pressure(&mut self) {
         self.make_way();
-        if let Some(over) = self.headroom.pressure(self.map.bytes() as u64) {
+        if let Some(over) = self.headroom.pressure(self.size()) {
             self.tell_spiller(SpillMessage::Pressure(over));
         }
     }
 
+    /// What the state takes now.
+    pub(super) fn size(&self) -> Size {
+        Size { bytes: self.map.bytes() as u64, keys: self.map.keys_bytes() as u64 }
+    }
+
     /// What a rollback reads beside it is to have its place, too.
     fn make_way(&mut self) {
-        let beside = self.slot.beside.load(Ordering::Acquire);
-        self.headroom.make_way(beside, self.map.keys_bytes() as u64);
+        self.headroom.make_way(self.slot.beside.load(Ordering::Acquire));
     }
 
     /// Gives the spiller what a job is to copy from.
@@ -85,7 +90,7 @@ impl<M: StateMachine> ShardState<M> {
         let all = handing.sources.iter().chain([&handing.file]);
         let live: Vec<_> = all.map(|file| (*file, self.uses.of(*file))).collect();
         self.make_way();
-        let over = self.headroom.handed_over(self.map.bytes() as u64);
+        let over = self.headroom.handed_over(self.size());
         self.drop_unused();
         self.tell_spiller(SpillMessage::HandedOver(handing.job, Handed { over, live }));
         let counters = &self.slot.counters;

@@ -15,6 +15,7 @@ use crate::actor::shard_supervisor::Commons;
 use crate::actor::slot::{Entity, Life, Slot};
 use crate::machine::StateMachine;
 use crate::model::{ColdSeq, Location, ShardId};
+use crate::protocol::headroom;
 use crate::protocol::spill::{Failure, Written};
 use crate::state::map::{Cursor, Entry, Map};
 use crate::storage::cold::{self, ColdError, ColdFile, ColdId, Found};
@@ -168,8 +169,13 @@ impl<M: StateMachine> Work<M> {
             return Ok(());
         }
         let due = Duration::from_millis((bytes - before).saturating_mul(1000) / rate);
-        let mark = self.commons.memory.spill_from(&self.commons.options);
-        let is_needed = || mark.is_some_and(|mark| self.slot.counters.memory_bytes.get() > mark);
+        let Commons { memory, options, .. } = &*self.commons;
+        let limits = memory.state_bytes.zip(memory.spill_from(options));
+        let counters = &self.slot.counters;
+        let is_needed = || {
+            let from = limits.map(|(share, mark)| headroom::spill_from(share, mark, counters.keys_bytes.get()));
+            from.is_some_and(|from| counters.memory_bytes.get() > from)
+        };
         while let Some(early) = due.checked_sub(started.elapsed()).filter(|early| *early >= NAP_MIN && !is_needed()) {
             self.goes_on()?;
             thread::sleep(early.min(NAP));

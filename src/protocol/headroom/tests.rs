@@ -2,6 +2,11 @@
 
 use super::*;
 
+/// Of these bytes none are keys.
+fn values(bytes: u64) -> Size {
+    Size { bytes, keys: 0 }
+}
+
 fn headroom() -> Headroom {
     Headroom::new(Some(100), Some(80))
 }
@@ -9,73 +14,85 @@ fn headroom() -> Headroom {
 #[test]
 fn without_a_limit_everything_lands_and_comes_back() {
     let mut headroom = Headroom::new(None, None);
-    assert_eq!(headroom.run(u64::MAX, i64::MAX, Gate::Refuse), Fate::Lands);
-    assert!(headroom.returns(0, u64::MAX, 1));
-    assert_eq!(headroom.pressure(u64::MAX), None);
+    assert_eq!(headroom.run(values(u64::MAX), i64::MAX, Gate::Refuse), Fate::Lands);
+    assert!(headroom.returns(0, values(u64::MAX), 1));
+    assert_eq!(headroom.pressure(values(u64::MAX)), None);
 }
 
 #[test]
 fn pressure_is_told_when_it_comes_and_when_it_goes() {
     let mut headroom = headroom();
-    let told: Vec<_> = [80, 81, 90, 80, 79].map(|bytes| headroom.pressure(bytes)).into_iter().flatten().collect();
+    let told: Vec<_> =
+        [80, 81, 90, 80, 79].map(|bytes| headroom.pressure(values(bytes))).into_iter().flatten().collect();
     assert_eq!(told, [1, 0]);
-    assert_eq!(headroom.pressure(95), Some(15));
-    assert_eq!((headroom.handed_over(85), headroom.pressure(86)), (5, None), "it was told with the hand-over");
-    assert_eq!((headroom.handed_over(70), headroom.pressure(70)), (0, None));
+    assert_eq!(headroom.pressure(values(95)), Some(15));
+    assert_eq!(
+        (headroom.handed_over(values(85)), headroom.pressure(values(86))),
+        (5, None),
+        "it was told with the hand-over"
+    );
+    assert_eq!((headroom.handed_over(values(70)), headroom.pressure(values(70))), (0, None));
 }
 
 #[test]
 fn what_does_not_fit_waits_and_presses_until_it_lands_or_is_given_up() {
     let mut headroom = headroom();
     assert_eq!(
-        [headroom.run(99, 1, Gate::Open), headroom.run(100, 0, Gate::Refuse), headroom.run(100, -9, Gate::Refuse)],
+        [
+            headroom.run(values(99), 1, Gate::Open),
+            headroom.run(values(100), 0, Gate::Refuse),
+            headroom.run(values(100), -9, Gate::Refuse)
+        ],
         [Fate::Lands; 3]
     );
     // Far below the mark, and too much all the same.
-    assert_eq!((headroom.run(40, 70, Gate::Open), headroom.pressure(40)), (Fate::Waits, Some(10)));
-    assert_eq!(headroom.handed_over(35), 5, "not enough");
-    assert_eq!((headroom.run(35, 70, Gate::Wait), headroom.pressure(35)), (Fate::Waits, None));
-    assert_eq!((headroom.handed_over(30), headroom.run(30, 70, Gate::Open)), (0, Fate::Lands));
-    assert_eq!((headroom.run(40, 70, Gate::Open), headroom.pressure(40)), (Fate::Waits, Some(10)));
+    assert_eq!((headroom.run(values(40), 70, Gate::Open), headroom.pressure(values(40))), (Fate::Waits, Some(10)));
+    assert_eq!(headroom.handed_over(values(35)), 5, "not enough");
+    assert_eq!((headroom.run(values(35), 70, Gate::Wait), headroom.pressure(values(35))), (Fate::Waits, None));
+    assert_eq!((headroom.handed_over(values(30)), headroom.run(values(30), 70, Gate::Open)), (0, Fate::Lands));
+    assert_eq!((headroom.run(values(40), 70, Gate::Open), headroom.pressure(values(40))), (Fate::Waits, Some(10)));
     headroom.given_up();
-    assert_eq!(headroom.pressure(40), Some(0));
+    assert_eq!(headroom.pressure(values(40)), Some(0));
 }
 
 #[test]
 fn what_can_never_fit_is_refused_and_presses_nobody() {
     let mut headroom = headroom();
-    assert_eq!((headroom.run(0, 101, Gate::Open), headroom.pressure(0)), (Fate::Refused, None));
+    assert_eq!((headroom.run(values(0), 101, Gate::Open), headroom.pressure(values(0))), (Fate::Refused, None));
     let mut spills_nothing = Headroom::new(Some(100), None);
-    assert_eq!((spills_nothing.run(100, 1, Gate::Open), spills_nothing.pressure(100)), (Fate::Refused, None));
+    assert_eq!(
+        (spills_nothing.run(values(100), 1, Gate::Open), spills_nothing.pressure(values(100))),
+        (Fate::Refused, None)
+    );
 }
 
 #[test]
 fn what_is_refused_has_somebody_try_again() {
     let mut headroom = headroom();
-    assert_eq!((headroom.run(40, 70, Gate::Refuse), headroom.pressure(40)), (Fate::Refused, Some(30)));
-    assert_eq!(headroom.handed_over(20), 0);
-    assert_eq!(headroom.run(20, 70, Gate::Open), Fate::Lands);
+    assert_eq!((headroom.run(values(40), 70, Gate::Refuse), headroom.pressure(values(40))), (Fate::Refused, Some(30)));
+    assert_eq!(headroom.handed_over(values(20)), 0);
+    assert_eq!(headroom.run(values(20), 70, Gate::Open), Fate::Lands);
 }
 
 #[test]
 fn what_comes_back_stays_below_the_mark_and_asks_for_room_now_and_then() {
     let mut headroom = headroom();
-    assert!(headroom.returns(0, 79, 1));
-    assert_eq!(headroom.pressure(80), None);
-    assert!(!headroom.returns(10, 80, 5));
-    assert_eq!(headroom.pressure(80), Some(5));
-    assert_eq!(headroom.handed_over(70), 0, "room for a batch");
-    assert!(headroom.returns(20, 75, 5) && !headroom.returns(30, 80, 5));
-    assert_eq!(headroom.pressure(80), None, "too soon");
-    assert!(!headroom.returns(10 + WISH_MS, 80, 5));
-    assert_eq!(headroom.pressure(80), Some(5));
+    assert!(headroom.returns(0, values(79), 1));
+    assert_eq!(headroom.pressure(values(80)), None);
+    assert!(!headroom.returns(10, values(80), 5));
+    assert_eq!(headroom.pressure(values(80)), Some(5));
+    assert_eq!(headroom.handed_over(values(70)), 0, "room for a batch");
+    assert!(headroom.returns(20, values(75), 5) && !headroom.returns(30, values(80), 5));
+    assert_eq!(headroom.pressure(values(80)), None, "too soon");
+    assert!(!headroom.returns(10 + WISH_MS, values(80), 5));
+    assert_eq!(headroom.pressure(values(80)), Some(5));
 }
 
 #[test]
 fn where_nothing_is_spilled_things_come_back_up_to_the_share() {
     let mut headroom = Headroom::new(Some(100), None);
-    assert!(headroom.returns(0, 99, 1) && !headroom.returns(0, 100, 1));
-    assert_eq!(headroom.pressure(100), None);
+    assert!(headroom.returns(0, values(99), 1) && !headroom.returns(0, values(100), 1));
+    assert_eq!(headroom.pressure(values(100)), None);
 }
 
 #[test]
@@ -90,14 +107,46 @@ fn a_tick_is_a_sixteenth_of_the_share_however_that_is_spilled() {
 #[test]
 fn it_makes_way_for_another_state_as_far_as_it_has_more_than_keys() {
     let mut headroom = headroom();
-    headroom.make_way(10, 30);
-    assert_eq!(headroom.pressure(80), None, "there is room for that");
-    headroom.make_way(50, 30);
-    assert_eq!((headroom.pressure(80), headroom.handed_over(60)), (Some(30), 10));
-    headroom.make_way(90, 30);
-    assert_eq!(headroom.handed_over(30), 0, "only keys are left");
-    headroom.make_way(0, 30);
-    assert_eq!(headroom.handed_over(80), 0);
+    let size = |bytes| Size { bytes, keys: 30 };
+    headroom.make_way(10);
+    assert_eq!(headroom.pressure(size(80)), None, "there is room for that");
+    headroom.make_way(50);
+    assert_eq!((headroom.pressure(size(80)), headroom.handed_over(size(60))), (Some(30), 10));
+    headroom.make_way(90);
+    assert_eq!((headroom.handed_over(size(40)), headroom.handed_over(size(30))), (10, 0), "only keys are left");
+    headroom.make_way(0);
+    assert_eq!(headroom.handed_over(size(80)), 0);
+}
+
+#[test]
+fn where_there_are_only_keys_nobody_is_sent_to_look_for_values() {
+    let mut headroom = Headroom::new(Some(160), Some(140));
+    let size = |keys, values| Size { bytes: keys + values, keys };
+    assert_eq!(headroom.pressure(size(150, 0)), None, "over the mark, and nothing to spill");
+    assert_eq!(headroom.pressure(size(140, 10)), None, "a file for each value that comes");
+    assert_eq!(headroom.pressure(size(140, 11)), Some(1));
+    assert_eq!(headroom.handed_over(size(151, 0)), 0);
+    // There is room beside the keys, or there is none.
+    assert_eq!((headroom.run(size(151, 5), 7, Gate::Wait), headroom.pressure(size(151, 5))), (Fate::Waits, Some(3)));
+    assert_eq!((headroom.handed_over(size(153, 0)), headroom.run(size(153, 0), 7, Gate::Open)), (0, Fate::Lands));
+    assert_eq!((headroom.run(size(153, 5), 8, Gate::Wait), headroom.pressure(size(153, 5))), (Fate::Refused, None));
+    assert!(headroom.returns(0, size(150, 0), 10) && !headroom.returns(0, size(150, 0), 11));
+    assert_eq!(headroom.pressure(size(150, 0)), None, "what would come back wishes for what cannot be");
+}
+
+#[test]
+fn the_published_root_is_outdated_when_there_is_no_room_for_what_it_keeps() {
+    let mut headroom = Headroom::new(Some(160), None);
+    headroom.displaced(60);
+    assert!(!headroom.is_outdated(values(100)) && headroom.is_outdated(values(101)));
+    headroom.refreshed();
+    headroom.displaced(10);
+    assert!(!headroom.is_outdated(values(160)), "a little is always kept");
+    headroom.displaced(1);
+    assert!(headroom.is_outdated(values(160)) && !headroom.is_outdated(values(149)));
+    let mut unlimited = Headroom::new(None, None);
+    unlimited.displaced(u64::MAX);
+    assert!(!unlimited.is_outdated(values(u64::MAX)));
 }
 
 #[test]
