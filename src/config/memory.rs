@@ -20,10 +20,11 @@ use crate::protocol::headroom::SPARE_PART;
 /// - **The state** gets what the others leave: eleven sixteenths, and more of a large limit, in equal shares for the
 ///   shards. From seven eighths of its share on a shard [spills](crate::Options::spill), and so does a recovery; where
 ///   keys take more than that, from a sixteenth above them on. What was replaced since readers were last shown a new
-///   state is kept for them, beside a full share a sixteenth of it at most. Where spilling is off, does not help or fails, a command that would grow the shard beyond its share is
-///   `NotExecuted(OutOfMemory)`; reads, and commands that free memory, go on. A recovery then replays what was logged,
-///   and a shard beyond its share takes what does not make it larger. A rollback has two states in the share of one
-///   while it reads; where nothing is spilled the second one is beside it.
+///   state is kept for them, beside a full share a sixteenth of it at most. Where spilling is off, does not help or
+///   fails, a command that would grow the shard beyond its share is `NotExecuted(OutOfMemory)`; reads, and commands
+///   that free memory, go on. A recovery then replays what was logged, and a shard beyond its share takes what does not
+///   make it larger. A rollback has two states in the share of one while it reads; where nothing is spilled the second
+///   one is beside it.
 /// - **Commands on their way** get an eighth, but no more than 16 times [`Options::lane_bytes`]. A shard has its part
 ///   of that or `lane_bytes`, whichever is less, and never less than the longest command takes.
 /// - **Frames that a log's writer keeps** until they are synced get a sixteenth, but no more than 16 times
