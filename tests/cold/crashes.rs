@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use mainstay::kv::Kv;
 use mainstay::sim::{FaultKind, Operation, SimDisk};
-use mainstay::{Memory, Options, RestartBudget, Runtime, SyncPolicy};
+use mainstay::{Memory, Options, Runtime};
 
 use crate::book::{Book, Content};
-use crate::disk::{DIR, at_rest, is_cold, manifest, orphans};
+use crate::disk::{at_rest, failing, is_cold, manifest, orphans};
 use crate::state::{key, value};
 
 /// One of so many calls is tried with each kind, unless `COLD_CRASH_STRIDE` says otherwise. Prime, so that no step of a
@@ -30,29 +30,9 @@ const LOOKS: Duration = Duration::from_millis(2_500);
 /// So many files do not die by themselves: of each a few values are left.
 const RELEASED: usize = 4;
 
-fn options() -> Options {
-    Options {
-        shards: Some(1),
-        sync: SyncPolicy::Always,
-        segment_bytes: 64 << 10,
-        command_bytes_max: 4 << 10,
-        memory: Memory::Bytes(256 << 10),
-        submit_deadline: Duration::from_secs(2),
-        sync_deadline: Duration::from_millis(500),
-        view_deadline: Duration::from_millis(500),
-        restarts: RestartBudget {
-            restarts: 100,
-            pause: Duration::from_millis(1),
-            pause_max: Duration::from_millis(1),
-            ..RestartBudget::default()
-        },
-        ..Options::new(DIR)
-    }
-}
-
 /// Nothing but the disk decides, and nothing moves by itself.
 fn calm_options() -> Options {
-    let patient = Options { submit_deadline: PATIENCE, sync_deadline: PATIENCE, view_deadline: PATIENCE, ..options() };
+    let patient = Options { submit_deadline: PATIENCE, sync_deadline: PATIENCE, view_deadline: PATIENCE, ..failing() };
     Options { memory: Memory::Unlimited, spill: false, ..patient }
 }
 
@@ -111,7 +91,7 @@ impl Stage {
 
     /// Leaves a directory with cold files that a snapshot names, and a log that reads them.
     async fn prepare(&mut self) {
-        let runtime = Runtime::open_on(self.disk.clone(), Kv, options()).await.unwrap();
+        let runtime = Runtime::open_on(self.disk.clone(), Kv, failing()).await.unwrap();
         self.put(&runtime, 0..150).await;
         self.snapshot(&runtime).await;
         self.put(&runtime, 150..200).await;
@@ -120,7 +100,7 @@ impl Stage {
 
     /// Spills, overwrites, deletes, a snapshot, a compaction, another snapshot that lets files go, and more spills.
     async fn work(&mut self) -> Result<(), String> {
-        let Ok(runtime) = Runtime::open_on(self.disk.clone(), Kv, options()).await else { return Ok(()) };
+        let Ok(runtime) = Runtime::open_on(self.disk.clone(), Kv, failing()).await else { return Ok(()) };
         self.put(&runtime, 200..300).await;
         self.put(&runtime, (0..300).step_by(3)).await;
         self.delete(&runtime, (0..300).step_by(7)).await;
@@ -158,7 +138,7 @@ impl Stage {
 
 /// Opens twice, without faults, and holds everything against the book.
 async fn check(disk: &SimDisk, book: &mut Book) -> Result<(), String> {
-    for (turn, options) in [("first", options()), ("second", calm_options())] {
+    for (turn, options) in [("first", failing()), ("second", calm_options())] {
         let before = orphans(disk);
         let runtime = Runtime::open_on(disk.clone(), Kv, options).await.map_err(|error| error.to_string())?;
         if let Some((_, error)) = runtime.recovery().refused().next() {

@@ -5,25 +5,17 @@ use mainstay::model::{ColdFault, ColdSeq, Unreadable};
 use mainstay::sim::SimDisk;
 use mainstay::storage::cold::{self, ColdError, ColdId, Found};
 use mainstay::storage::layout::Layout;
-use mainstay::{Memory, NotExecuted, Options, ReadError, Runtime, ShardId, SubmitError};
+use mainstay::{NotExecuted, Options, ReadError, Runtime, ShardId, SubmitError};
 
 use crate::book::Book;
-use crate::disk::{DIR, is_cold, manifest};
+use crate::disk::{DIR, is_cold, manifest, small};
 use crate::state::{PATIENCE, key, value};
 
 const SHARD: ShardId = ShardId(0);
 
 fn options() -> Options {
-    Options {
-        shards: Some(1),
-        segment_bytes: 64 << 10,
-        command_bytes_max: 4 << 10,
-        memory: Memory::Bytes(256 << 10),
-        // However slow the machine is: a spill that takes long is waited for.
-        submit_deadline: PATIENCE,
-        sync_deadline: PATIENCE,
-        ..Options::new(DIR)
-    }
+    // However slow the machine is: a spill that takes long is waited for.
+    Options { submit_deadline: PATIENCE, sync_deadline: PATIENCE, ..small() }
 }
 
 /// Values of a page: its file, where it begins, and the keys.

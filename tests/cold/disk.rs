@@ -3,17 +3,42 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use mainstay::ShardId;
 use mainstay::model::{DataFile, Manifest};
 use mainstay::sim::SimDisk;
 use mainstay::storage::disk::Disk;
 use mainstay::storage::layout::Layout;
 use mainstay::storage::manifest_log;
+use mainstay::{Memory, Options, RestartBudget, ShardId, SyncPolicy};
 
 use crate::complete;
 
 pub const DIR: &str = "/data";
+
+/// One shard of so little memory that most of what is put goes to cold files.
+pub fn small() -> Options {
+    Options {
+        shards: Some(1),
+        segment_bytes: 64 << 10,
+        command_bytes_max: 4 << 10,
+        memory: Memory::Bytes(256 << 10),
+        ..Options::new(DIR)
+    }
+}
+
+/// The same where any call may fail: nobody waits for long, and what dies begins anew at once.
+pub fn failing() -> Options {
+    let pause = Duration::from_millis(1);
+    Options {
+        sync: SyncPolicy::Always,
+        submit_deadline: Duration::from_secs(2),
+        sync_deadline: Duration::from_millis(500),
+        view_deadline: Duration::from_millis(500),
+        restarts: RestartBudget { restarts: 100, pause, pause_max: pause, ..RestartBudget::default() },
+        ..small()
+    }
+}
 
 pub fn is_cold(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "pages")

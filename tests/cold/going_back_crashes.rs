@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use mainstay::kv::Kv;
 use mainstay::sim::{FaultKind, Operation, SimDisk};
-use mainstay::{Memory, Options, RestartBudget, Runtime, SyncPolicy, VersionError, VersionId};
+use mainstay::{Memory, Options, Runtime, VersionError, VersionId};
 
 use crate::book::{Book, Content};
-use crate::disk::{DIR, at_rest, is_cold, orphans};
+use crate::disk::{at_rest, failing, is_cold, orphans};
 use crate::state::key;
 
 /// One of so many calls is tried with each kind, unless `COLD_CRASH_STRIDE` says otherwise. Prime, so that no step of a
@@ -23,23 +23,8 @@ const KINDS: [FaultKind; 3] = [FaultKind::Crash, FaultKind::ErrorOnce, FaultKind
 const KEYS: u32 = 200;
 
 fn options() -> Options {
-    let mut options = Options {
-        shards: Some(1),
-        sync: SyncPolicy::Always,
-        segment_bytes: 256 << 10,
-        command_bytes_max: 4 << 10,
-        memory: Memory::Bytes(384 << 10),
-        submit_deadline: Duration::from_secs(2),
-        sync_deadline: Duration::from_millis(500),
-        view_deadline: Duration::from_millis(500),
-        restarts: RestartBudget {
-            restarts: 100,
-            pause: Duration::from_millis(1),
-            pause_max: Duration::from_millis(1),
-            ..RestartBudget::default()
-        },
-        ..Options::new(DIR)
-    };
+    let (segment_bytes, memory) = (256 << 10, Memory::Bytes(384 << 10));
+    let mut options = Options { segment_bytes, memory, ..failing() };
     options.snapshots.overlap_bytes = 4 << 20;
     options.versions.sync_deadline = Duration::from_secs(1);
     options

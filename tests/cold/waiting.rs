@@ -6,24 +6,16 @@ use std::time::{Duration, Instant};
 
 use mainstay::kv::{Command, Kv};
 use mainstay::sim::{FaultKind, Operation, SimDisk};
-use mainstay::{Memory, NotExecuted, Options, ReadError, Runtime, SubmitError};
+use mainstay::{NotExecuted, Options, ReadError, Runtime, SubmitError};
 
-use crate::disk::DIR;
+use crate::disk::small;
 use crate::state::{key, value};
 
 const KEYS: u32 = 400;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn options() -> Options {
-    Options {
-        shards: Some(1),
-        segment_bytes: 64 << 10,
-        command_bytes_max: 4 << 10,
-        memory: Memory::Bytes(256 << 10),
-        sync_deadline: Duration::from_secs(1),
-        submit_deadline: Duration::from_secs(3),
-        ..Options::new(DIR)
-    }
+    Options { sync_deadline: Duration::from_secs(1), submit_deadline: Duration::from_secs(3), ..small() }
 }
 
 /// Guards F2, F45: a command that reads what is cold runs twice, and in between the log's room comes to its end. No
