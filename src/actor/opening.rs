@@ -14,7 +14,7 @@ use super::slot::Entity;
 use crate::config::{MemoryLimits, Options, TooLittle};
 use crate::error::OpenError;
 use crate::machine::StateMachine;
-use crate::model::{ColdSeq, DirectoryId, Lsn, Manifest, Routing, ShardId};
+use crate::model::{ColdSeq, DirectoryId, Incarnation, Lsn, Manifest, Routing, ShardId};
 use crate::state::KeyHasher;
 use crate::storage::disk::{DirectoryLock, Disk};
 use crate::storage::error::{IoContext, LogError};
@@ -100,7 +100,9 @@ pub(crate) fn open<M: StateMachine>(
     let mut reports = Vec::new();
     for (shard, recovered) in (0..shards).map(ShardId).zip(recovered) {
         match recovered {
-            Ok(replayed) => {
+            Ok(mut replayed) => {
+                let recorded = manifest.manifest.shard(shard).map_or(Incarnation(0), |record| record.incarnation);
+                replayed.findings.extend(replayed.claim(recorded.next()));
                 reports.push(replayed.report.clone());
                 opened.push(Some(replayed));
             }

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use super::cold_files::{Open, Pages};
 use crate::config::Poison;
 use crate::machine::StateMachine;
-use crate::model::{Batch, ColdSeq, Edit, Epoch, Lsn, Manifest, Point, Position, SegmentSeq, ShardId, Tail, Time};
+use crate::model::{
+    Batch, ColdSeq, Edit, Epoch, Incarnation, Lsn, Manifest, Point, Position, SegmentSeq, ShardId, Tail, Time,
+};
 use crate::state::map::Map;
 use crate::state::{ColdUse, KeyHasher, ReadCold, Scratch, StateDigest};
 use crate::storage::disk::Disk;
@@ -47,6 +49,14 @@ pub(crate) struct Replayed<E> {
     /// What was found now, and the manifest has to know before anybody sees the result: poison, damaged snapshots.
     pub(crate) findings: Vec<Edit>,
     pub(crate) report: ShardRecovery,
+}
+
+impl<E> Replayed<E> {
+    /// What it refers to is its own from now on, in this life or a later one of the shard; if there is anything.
+    pub(crate) fn claim(&self, incarnation: Incarnation) -> Option<Edit> {
+        let files: Vec<_> = self.uses.files().map(|(file, _)| file).collect();
+        (!files.is_empty()).then_some(Edit::Claim { shard: self.report.shard, incarnation, files })
+    }
 }
 
 /// What recovery found in one shard. Of a refused one nothing is known: its numbers are 0, and `next` is 1.

@@ -99,6 +99,9 @@ impl Manifest {
             Edit::Release { shard, incarnation, files } => {
                 self.shard_mut(*shard)?.release(*incarnation, files).map(|()| Vec::new())?
             }
+            Edit::Claim { shard, incarnation, files } => {
+                self.shard_mut(*shard)?.claim(*incarnation, files).map(|()| Vec::new())?
+            }
             Edit::Register { shard, .. }
             | Edit::Begin { shard, .. }
             | Edit::Move { shard, .. }

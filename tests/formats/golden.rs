@@ -69,10 +69,12 @@ edits! {
         timeline: 10,
         cold: vec![SpilledFile { shard: ShardId(1), file: ColdSeq(300), bytes: 8192, values: 70 }]
     } => "090a0101fb2c01fb002046";
+    Claim { shard: ShardId(1), incarnation: Incarnation(5), files: vec![ColdSeq(8), ColdSeq(300)] } => "\
+        01050208fb2c01";
 }
 
 /// The last line's hash, which covers all lines in front of it.
-const HASH: &str = "91ddfd70f8acc3748f9196ccc71f207081d645325aefddd590a03b177cba9d56";
+const HASH: &str = "1c7ec704545bcad06858d459156bf423b748c719c5e72042e26bc203946d99a4";
 
 const STATE: &str = "\
     e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e101f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f102000000000000000000000000040202\

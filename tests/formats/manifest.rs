@@ -127,6 +127,7 @@ fn edit(seed: u64) -> Edit {
             let cold = vec![made(shard, file), made(ShardId(0), file.next())];
             Edit::RollbackSpilled { version, timeline: small(44, 3), cold }
         }
+        15 => Edit::Claim { shard, incarnation: incarnation.next(), files: vec![file] },
         13 => Edit::Release { shard, incarnation, files: vec![file, file.next()] },
         _ => Edit::Skip { shard, position: end },
     }

@@ -4,15 +4,17 @@ use super::Commons;
 use crate::actor::replay::{Replayed, Replaying, SpillTo, Until};
 use crate::actor::slot::{Entity, Slot};
 use crate::machine::StateMachine;
-use crate::model::Tail;
+use crate::model::{Incarnation, Tail};
 use crate::storage::error::LogError;
 
 /// Reads a shard's files, again if some of them were dropped meanwhile: then a newer snapshot has taken their place,
-/// and that they are missing says nothing. Returns the timeline of the manifest that was followed, too.
+/// and that they are missing says nothing. What is dropped after that is noticed by what was found: the life claims its
+/// cold files. Returns the timeline of the manifest that was followed, too.
 pub(super) fn replay<M: StateMachine>(
     commons: &Commons<M>,
     slot: &Slot<M>,
     known_end: Option<Tail>,
+    incarnation: Incarnation,
 ) -> (u64, Result<Replayed<Entity<M>>, LogError>) {
     let shard = slot.shard;
     // A rollback that is given up meanwhile leaves numbers behind that were read already.
@@ -31,9 +33,13 @@ pub(super) fn replay<M: StateMachine>(
             spill: from.map(|from| SpillTo { from, batch, number: &number }),
             allowance: None,
         };
-        let recovered = replaying.shard(shard, Until::End(known_end));
+        let mut recovered = replaying.shard(shard, Until::End(known_end));
         let is_sound = recovered.as_ref().is_ok_and(|replayed| replayed.findings.is_empty() && replayed.is_complete);
         if is_sound || manifest.kept_files(shard) == commons.keeper.manifest().kept_files(shard) {
+            let recorded = manifest.shard(shard).map_or(Incarnation(0), |record| record.incarnation);
+            if let Ok(replayed) = &mut recovered {
+                replayed.findings.extend(replayed.claim(recorded.next().max(incarnation)));
+            }
             return (manifest.timeline, recovered);
         }
     }

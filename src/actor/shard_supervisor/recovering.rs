@@ -38,7 +38,7 @@ impl<M: StateMachine> SupervisorState<M> {
         let timeline = commons.keeper.manifest().timeline;
         let work = move || {
             // Whatever panics in there, the supervisor hears of it.
-            let recovered = catch_unwind(AssertUnwindSafe(|| reading::replay(&commons, &slot, known_end)));
+            let recovered = catch_unwind(AssertUnwindSafe(|| reading::replay(&commons, &slot, known_end, incarnation)));
             let panicked = |_| (timeline, Err(failed(io::Error::other("a panic"))));
             let (timeline, result) = recovered.unwrap_or_else(panicked);
             let recovered = Recovered { incarnation, timeline, result: result.map(Box::new) };

@@ -2,7 +2,8 @@
 //!
 //! A file is needed as long as the working state refers to it, which is until [`Edit::Release`](super::Edit::Release)
 //! says that it does not, or a snapshot that is kept does. [`Edit::Prune`](super::Edit::Prune) drops the others. A
-//! working state that is lost needs nothing: the next one is made of a snapshot, and releases what that does not have.
+//! working state that is lost needs nothing: the next one is made of a snapshot, [claims](super::Edit::Claim) what that
+//! has, which may have been released since, and releases the rest.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ use crate::model::{ColdSeq, Incarnation};
 /// A file that holds values of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColdRecord {
-    /// Whose working state it was made for.
+    /// Whose working state it was made for, or was the last to claim it.
     pub incarnation: Incarnation,
     /// Its length.
     pub bytes: u64,
@@ -20,6 +21,12 @@ pub struct ColdRecord {
     pub values: u64,
     /// No working state refers to it any more.
     pub released: bool,
+}
+
+impl ColdRecord {
+    fn is_claimed_by(&mut self, incarnation: Incarnation) {
+        (self.incarnation, self.released) = (incarnation, false);
+    }
 }
 
 impl ShardRecord {
@@ -40,6 +47,25 @@ impl ShardRecord {
         let SpilledFile { file, bytes, values, .. } = *made;
         self.cold.insert(file, ColdRecord { incarnation: self.incarnation, bytes, values, released: false });
         self.next_cold = self.next_cold.max(file.next());
+    }
+
+    pub(super) fn claim(&mut self, incarnation: Incarnation, files: &[ColdSeq]) -> Result<(), Declined> {
+        if incarnation <= self.incarnation {
+            return Err(Declined::Stale);
+        }
+        if files.iter().any(|file| !self.cold.contains_key(file)) {
+            return Err(Declined::Unreachable);
+        }
+        for file in files {
+            self.cold.entry(*file).and_modify(|record| record.is_claimed_by(incarnation));
+        }
+        Ok(())
+    }
+
+    /// A rollback has made the state from what an earlier life has left: it refers to nobody knows which of them.
+    pub(super) fn claim_all(&mut self) {
+        let incarnation = self.incarnation;
+        self.cold.values_mut().for_each(|record| record.is_claimed_by(incarnation));
     }
 
     pub(super) fn release(&mut self, incarnation: Incarnation, files: &[ColdSeq]) -> Result<(), Declined> {

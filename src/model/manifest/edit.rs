@@ -156,6 +156,16 @@ pub enum Edit {
         /// Whole and durable.
         cold: Vec<SpilledFile>,
     },
+    /// A life that is about to begin was made from files by which it refers to these: whatever lives before it have
+    /// released, they stay until it does so itself.
+    Claim {
+        /// Whose values.
+        shard: ShardId,
+        /// The life; declined once it, or a later one, has begun.
+        incarnation: Incarnation,
+        /// Their numbers; declined if one is gone.
+        files: Vec<ColdSeq>,
+    },
 }
 
 /// A cold file that comes with a rollback.

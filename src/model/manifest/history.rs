@@ -261,6 +261,7 @@ impl ShardRecord {
         let snapshots: Vec<_> = snapshots.map(|(snapshot, _)| *snapshot).collect();
         self.snapshots.retain(|_, record| record.end.lsn <= point.end.lsn);
         self.incarnation = self.incarnation.next();
+        self.claim_all();
         self.closed = None;
         if point.tail.is_none() {
             // The log begins anew: there is no end that it would go on from.

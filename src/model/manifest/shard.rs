@@ -131,7 +131,8 @@ impl ShardRecord {
             | Edit::Rollback { .. }
             | Edit::RollbackSpilled { .. }
             | Edit::Chill { .. }
-            | Edit::Release { .. } => Ok(Vec::new()),
+            | Edit::Release { .. }
+            | Edit::Claim { .. } => Ok(Vec::new()),
         }
     }
 

@@ -330,6 +330,48 @@ fn cold_files_are_made_and_released_by_the_present_life() {
     declined(&mut manifest, &chill(2, 5), Declined::NumberInUse);
 }
 
+/// Guards F43: a life is made from an older snapshot, whose files the life before had released already; meanwhile a
+/// newer one is adopted that does not name them.
+#[test]
+fn a_life_claims_what_it_is_made_from() {
+    let claim = |incarnation, files: &[u64]| {
+        let files = files.iter().map(|file| ColdSeq(*file)).collect();
+        Edit::Claim { shard: SHARD, incarnation: Incarnation(incarnation), files }
+    };
+    let mut manifest = manifest();
+    for file in 1..=3 {
+        manifest.apply(&chill(1, file)).unwrap();
+    }
+    manifest.apply(&adopt_with(1, position(1, 5), &[1, 2])).unwrap();
+    manifest.apply(&release(1, 1)).unwrap();
+    declined(&mut manifest, &claim(1, &[1]), Declined::Stale);
+    manifest.apply(&claim(2, &[1, 2])).unwrap();
+    // What the old life says of them from now on has no effect.
+    manifest.apply(&release(1, 2)).unwrap();
+    manifest.apply(&adopt_with(2, position(1, 6), &[3])).unwrap();
+    assert_eq!(manifest.apply(&prune(None)).unwrap().dropped, [DataFile::Snapshot(SHARD, SnapshotSeq(1))]);
+    // Too late for one that is gone: nothing is claimed, and the files are read again.
+    for file in [1, 2] {
+        manifest.apply(&release(2, file)).unwrap();
+    }
+    assert_eq!(manifest.apply(&prune(None)).unwrap().dropped.len(), 2);
+    declined(&mut manifest, &claim(3, &[2, 3]), Declined::Unreachable);
+    assert_eq!(manifest.shards[0].cold[&ColdSeq(3)].incarnation, Incarnation(1));
+}
+
+/// Guards F43: what was released before a rollback may be what the version's state refers to.
+#[test]
+fn a_rollback_releases_nothing() {
+    let mut manifest = manifest();
+    manifest.apply(&chill(1, 1)).unwrap();
+    manifest.apply(&adopt_with(1, position(1, 5), &[1])).unwrap();
+    manifest.apply(&mark(1, tail(2, 15))).unwrap();
+    manifest.apply(&release(1, 1)).unwrap();
+    manifest.apply(&Edit::Rollback { version: VersionId(1), timeline: 0 }).unwrap();
+    manifest.apply(&adopt_with(2, position(1, 15), &[])).unwrap();
+    assert_eq!(manifest.apply(&prune(None)).unwrap().dropped, [DataFile::Snapshot(SHARD, SnapshotSeq(1))]);
+}
+
 /// Guards F43, F47: the files of the state that is gone back to come with the edit, under numbers that the life before
 /// has overtaken, and stay with the next life.
 #[test]
@@ -351,7 +393,7 @@ fn a_rollback_takes_its_cold_files_in() {
     let shard = &manifest.shards[0];
     assert_eq!((shard.incarnation, shard.next_cold), (Incarnation(2), ColdSeq(6)));
     let files: Vec<_> = shard.cold.iter().map(|(file, record)| (file.0, record.incarnation.0)).collect();
-    assert_eq!(files, [(1, 2), (3, 1), (5, 2)]);
+    assert_eq!(files, [(1, 2), (3, 2), (5, 2)]);
     // The life that is over has nothing to say about them.
     declined(&mut manifest, &release(1, 1), Declined::Stale);
     manifest.apply(&release(2, 1)).unwrap();

@@ -20,6 +20,8 @@ pub(super) struct Snapshot {
 pub(super) enum Edit {
     Chill(Job, ColdSeq),
     Release(Vec<ColdSeq>),
+    /// By a life that is to begin.
+    Claim(BTreeSet<ColdSeq>),
     Adopt(Snapshot),
     Retire,
     Prune,
@@ -57,6 +59,15 @@ impl Manifest {
                     let before = self.cold.insert(*file, true);
                     assert_eq!(before, Some(false), "released twice, or never adopted");
                 }
+            }
+            Edit::Claim(files) => {
+                if mutant == Mutant::ClaimsNothing {
+                    return Ok(Vec::new());
+                }
+                if files.iter().any(|file| !self.cold.contains_key(file)) {
+                    return Err(Declined::Unreachable);
+                }
+                files.iter().for_each(|file| _ = self.cold.insert(*file, false));
             }
             Edit::Adopt(snapshot) => {
                 if files_of(&snapshot.map).iter().any(|file| !self.cold.contains_key(file)) {

@@ -4,7 +4,7 @@
 //! the disk full or nothing to write; edits that are committed, declined, fail, or of which nobody knows; what the
 //! shard tells, heard late; snapshots that name files, adopted late and retired; readers of old roots; files whose
 //! names go after the manifest's commit; a crash at any moment, after which the newest snapshot is loaded and the log
-//! behind it replayed; a stop. After every step everything that the working map, a reader's root or a retained snapshot
+//! behind it replayed; a death of the shard, after which that is done beside what is on its way; a stop. After every step everything that the working map, a reader's root or a retained snapshot
 //! has is compared with what was written.
 //! Not modelled: bytes (`storage::cold` has its own tests), which values are picked, a value that comes back to memory
 //! (for files an overwrite), and what two threads do to a root (`loom/spill.rs`). The manifest is a stand-in.
@@ -34,6 +34,8 @@ enum Mutant {
     RemovesTheUncertain,
     /// Takes the first number that is free on the disk.
     ReusesNumbers,
+    /// A life after a death leaves released what the one before has released.
+    ClaimsNothing,
 }
 
 /// What there is, and how often what may happen.
@@ -50,6 +52,8 @@ struct Left {
     retires: u8,
     failures: u8,
     crashes: u8,
+    /// The shard dies, and the process does not.
+    deaths: u8,
     stops: u8,
 }
 
@@ -63,6 +67,7 @@ const HOT: Left = Left {
     retires: 0,
     failures: 0,
     crashes: 0,
+    deaths: 0,
     stops: 0,
 };
 /// Enough keys for a file of which less than half is live.
@@ -95,6 +100,15 @@ fn spill_beside_crashes() {
     assert!(run("a compaction and a crash", Left { crashes: 1, ..COLD }, Mutant::None) > 1_000);
 }
 
+/// Guards F43, F47: a shard that dies leaves edits and a snapshot on their way, and the next life is made meanwhile.
+#[test]
+fn spill_beside_deaths() {
+    assert!(run("a death", Left { deaths: 1, ..HOT }, Mutant::None) > 1_000);
+    assert!(run("a compaction and a death", Left { deaths: 1, ..COLD }, Mutant::None) > 1_000);
+    let left = Left { mark: 3, deaths: 1, snapshots: 1, retires: 1, ..COLD };
+    assert!(run("a compaction, a snapshot and a death", left, Mutant::None) > 1_000);
+}
+
 /// Guards F43: what a retained snapshot names stays, and one that names what is gone is not adopted.
 #[test]
 fn spill_beside_snapshots() {
@@ -107,8 +121,18 @@ fn spill_beside_snapshots() {
 /// Guards F43, F45, F47, F51: longer lives with all of that in them, at random.
 #[test]
 fn spill_in_longer_lives() {
-    let left =
-        Left { commands: 9, views: 2, snapshots: 3, retires: 2, failures: 1, crashes: 2, keys: 5, mark: 1, ..COLD };
+    let left = Left {
+        commands: 9,
+        views: 2,
+        snapshots: 3,
+        retires: 2,
+        failures: 1,
+        crashes: 2,
+        deaths: 2,
+        keys: 5,
+        mark: 1,
+        ..COLD
+    };
     wander("spill, longer lives", &World::new(Mutant::None, left), 43, 1_500, 150);
 }
 
@@ -159,4 +183,11 @@ fn mutant_a_removed_uncertain_spill_is_noticed() {
 #[should_panic(expected = "a number is used twice")]
 fn mutant_a_spill_that_reuses_a_number_is_noticed() {
     run("numbers", Left { commands: 4, keys: 1, ..HOT }, Mutant::ReusesNumbers);
+}
+
+/// Guards F43.
+#[test]
+#[should_panic(expected = "removes what the working map needs")]
+fn mutant_a_life_that_claims_nothing_is_noticed() {
+    run("claims nothing", Left { mark: 3, deaths: 1, snapshots: 1, retires: 1, ..COLD }, Mutant::ClaimsNothing);
 }

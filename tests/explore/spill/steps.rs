@@ -7,7 +7,7 @@ use mainstay::protocol::spill::{Event, Gate, PAUSE_MS};
 
 use super::disk::{Edit, Snapshot};
 use super::shard::{Key, files_of};
-use super::world::World;
+use super::world::{Life, World};
 use crate::dfs::Model;
 
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,9 @@ pub(super) enum Step {
     Taken,
     Retire,
     Crash(bool),
+    /// The shard dies; its files are read.
+    Die,
+    Read,
 }
 
 impl World {
@@ -43,18 +46,18 @@ impl World {
 
     fn steps_of_others(&self, steps: &mut Vec<Step>) {
         let left = &self.left;
-        if left.commands > 0 {
+        if left.commands > 0 && self.lives() {
             steps.extend((1..=left.keys).map(Step::Put));
             steps.extend(self.state.keys().map(|key| Step::Delete(*key)));
         }
         if self.reader.is_some() {
             steps.push(Step::Leave);
-        } else if left.views > 0 {
+        } else if left.views > 0 && self.lives() {
             steps.push(Step::View);
         }
         if self.taking.is_some() {
             steps.push(Step::Taken);
-        } else if left.snapshots > 0 {
+        } else if left.snapshots > 0 && self.lives() {
             steps.push(Step::Take);
         }
         let is_retiring = self.keeper.queue.iter().any(|edit| matches!(edit, Edit::Retire));
@@ -64,6 +67,9 @@ impl World {
         if left.crashes > 0 {
             steps.push(Step::Crash(false));
             steps.extend(self.keeper.maybe.as_ref().map(|_| Step::Crash(true)));
+        }
+        if left.deaths > 0 && self.lives() {
+            steps.push(Step::Die);
         }
         if left.stops > 0 {
             steps.push(Step::Stop);
@@ -94,6 +100,8 @@ impl Model for World {
                 steps.extend([EditOutcome::Failed, EditOutcome::Indeterminate].map(Step::Edit));
             }
         }
+        // With a manifest that has failed it would read for ever.
+        steps.extend((matches!(self.life, Life::Dead) && self.keeper.maybe.is_none()).then_some(Step::Read));
         steps.extend(self.is_handing_over.then_some(Step::HandOver));
         steps.extend((!self.to_unlink.is_empty()).then_some(Step::Unlink));
         steps
@@ -101,7 +109,7 @@ impl Model for World {
 
     fn is_rare(step: Step) -> bool {
         let is_bad = matches!(step, Step::Edit(fate) if fate != EditOutcome::Committed);
-        is_bad || matches!(step, Step::Crash(_) | Step::DiskFull | Step::Stop)
+        is_bad || matches!(step, Step::Crash(_) | Step::Die | Step::DiskFull | Step::Stop)
     }
 
     fn take(&mut self, step: Step) {
@@ -151,6 +159,8 @@ impl Model for World {
                 self.keeper.queue.push_back(Edit::Retire);
             }
             Step::Crash(counts) => self.crash(counts),
+            Step::Die => self.die(),
+            Step::Read => self.read_again(),
         }
         self.check();
     }
@@ -163,17 +173,19 @@ impl Model for World {
         let manifest = &self.keeper.manifest;
         if !self.has_ended() && !self.has_lost_a_prune {
             let needed: BTreeSet<_> = manifest.needed().union(&files_of(&self.shard.map)).copied().collect();
-            assert!(self.files.keys().all(|file| needed.contains(file)), "a file is left that nobody needs");
+            let is_needed = |file| needed.contains(file) || self.left_over.contains(file);
+            assert!(self.files.keys().all(is_needed), "a file is left that nobody needs");
         }
         let is_named = |file| self.keeper.possible().any(|manifest| manifest.cold.contains_key(file));
-        assert!(self.files.keys().all(is_named), "a file is left that nobody knows of");
+        let is_known = |file| is_named(file) || self.left_over.contains(file);
+        assert!(self.files.keys().all(is_known), "a file is left that nobody knows of");
     }
 }
 
 impl World {
     /// Nothing is begun any more.
     fn has_ended(&self) -> bool {
-        self.is_stopped || self.keeper.maybe.is_some()
+        self.is_stopped || self.keeper.maybe.is_some() || !self.lives()
     }
 
     fn command(&mut self, key: Key, version: Option<u8>) {

@@ -28,6 +28,15 @@ pub(super) struct Writing {
     root: Root,
 }
 
+/// Of the shard.
+#[derive(Clone, Debug)]
+pub(super) enum Life {
+    Lives,
+    Dead,
+    /// The next one was made from the files, and claims those that it refers to.
+    Claims(Shard),
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct World {
     pub(super) mutant: Mutant,
@@ -35,6 +44,9 @@ pub(super) struct World {
     pub(super) core: Spiller,
     pub(super) now_ms: u64,
     pub(super) shard: Shard,
+    pub(super) life: Life,
+    /// Files of lives that died over them, for the next opening.
+    pub(super) left_over: BTreeSet<ColdSeq>,
     pub(super) gate: Gate,
     /// What every key should have, and all commands so far, durable at once.
     pub(super) state: Content,
@@ -78,6 +90,8 @@ impl World {
             core: Spiller::new(PLAN, []),
             now_ms: 0,
             shard: Shard::new(Map::new(), left.mark, BTreeMap::new()),
+            life: Life::Dead,
+            left_over: BTreeSet::new(),
             gate: Gate::Open,
             state,
             log: Vec::new(),
@@ -100,25 +114,63 @@ impl World {
         world
     }
 
+    pub(super) fn lives(&self) -> bool {
+        matches!(self.life, Life::Lives)
+    }
+
     /// A life begins with what the manifest says.
     fn open(&mut self) {
         let manifest = &self.keeper.manifest;
-        let newest = manifest.newest().clone();
         let on_disk = self.files.keys().map(|file| file.next());
         self.next = on_disk.chain([manifest.next]).max().expect("there is one");
         self.named.extend(manifest.cold.keys());
         // What is not named is left over.
         self.files.retain(|file, _| manifest.cold.contains_key(file));
+        self.left_over.clear();
+        let shard = self.read();
+        self.keeper.queue.push_back(Edit::Claim(files_of(&shard.map)));
+        self.life = Life::Claims(shard);
+        self.edit(EditOutcome::Committed);
+    }
+
+    /// The newest snapshot, and the log behind it.
+    fn read(&self) -> Shard {
+        let newest = self.keeper.manifest.newest().clone();
         let values: BTreeMap<_, _> = self.files.iter().map(|(file, content)| (*file, content.len() as u64)).collect();
-        self.shard = Shard::new(newest.map, self.left.mark, values);
-        self.log.iter().skip(newest.end).for_each(|(key, version)| self.shard.apply(*key, *version));
-        self.shard = Shard::new(self.shard.map.clone(), self.left.mark, self.shard.values.clone());
-        let adopted = manifest.cold.iter().map(|(file, released)| {
-            let values = self.shard.values.get(file).copied().expect("it is there");
+        let mut shard = Shard::new(newest.map, self.left.mark, values);
+        self.log.iter().skip(newest.end).for_each(|(key, version)| shard.apply(*key, *version));
+        Shard::new(shard.map, self.left.mark, shard.values)
+    }
+
+    /// A life begins with what was read.
+    fn begin_life(&mut self, shard: Shard) {
+        (self.shard, self.life) = (shard, Life::Lives);
+        // Edits of the one before are declined from now on.
+        self.keeper.queue.retain(|edit| !matches!(edit, Edit::Chill(..) | Edit::Release(_)));
+        let adopted = self.keeper.manifest.cold.iter().map(|(file, released)| {
+            let values = self.files.get(file).expect("it is there").len() as u64;
             (*file, Adopted { bytes: values, values, live: self.shard.live(*file), released: *released })
         });
         (self.core, self.gate) = (Spiller::new(PLAN, adopted), Gate::Open);
         self.feed(Event::Look);
+    }
+
+    /// The shard is gone, and its spiller. What they have sent is on its way; so are a snapshot and what it pins.
+    pub(super) fn die(&mut self) {
+        self.left.deaths -= 1;
+        self.life = Life::Dead;
+        self.left_over.extend(self.made.take().map(|made| made.file));
+        (self.writing, self.is_handing_over) = (None, false);
+        self.released.clear();
+        self.shard = Shard::new(Map::new(), self.left.mark, BTreeMap::new());
+        (self.core, self.gate) = (Spiller::new(PLAN, []), Gate::Open);
+        self.feed(Event::Stop);
+    }
+
+    pub(super) fn read_again(&mut self) {
+        let shard = self.read();
+        self.keeper.queue.push_back(Edit::Claim(files_of(&shard.map)));
+        self.life = Life::Claims(shard);
     }
 
     /// Everything in memory is gone. Does the edit count of which nobody knew it?
@@ -238,7 +290,7 @@ impl World {
     pub(super) fn edit(&mut self, fate: EditOutcome) {
         let (edit, outcome, dropped) = self.keeper.carry_out(fate);
         let is_committed = outcome == EditOutcome::Committed;
-        let is_the_cores = matches!(edit, Edit::Chill(..) | Edit::Release(_));
+        let is_the_cores = self.lives() && matches!(edit, Edit::Chill(..) | Edit::Release(_));
         self.is_uncertain |= is_the_cores && outcome == EditOutcome::Indeterminate;
         self.to_unlink.extend(dropped);
         match edit {
@@ -246,9 +298,16 @@ impl World {
                 if is_committed {
                     self.named.insert(file);
                 }
-                self.feed(Event::Committed(job, outcome));
+                if is_the_cores {
+                    self.feed(Event::Committed(job, outcome));
+                }
             }
-            Edit::Release(files) => self.feed(Event::Released(files, outcome)),
+            Edit::Release(files) if is_the_cores => self.feed(Event::Released(files, outcome)),
+            Edit::Release(_) => {}
+            Edit::Claim(_) => match std::mem::replace(&mut self.life, Life::Dead) {
+                Life::Claims(shard) if is_committed => self.begin_life(shard),
+                _ => {}
+            },
             Edit::Prune => self.has_lost_a_prune |= !is_committed,
             Edit::Adopt(_) | Edit::Retire if is_committed => self.prune(),
             Edit::Adopt(_) | Edit::Retire => {}
@@ -275,9 +334,11 @@ impl World {
     }
 
     pub(super) fn check(&self) {
-        let working = readable(&self.shard.map, &self.files);
-        assert_eq!(working, self.state, "the working map has lost something");
-        assert_eq!(self.shard.map.len(), self.state.len(), "something is not readable, or has come back");
+        if self.lives() {
+            let working = readable(&self.shard.map, &self.files);
+            assert_eq!(working, self.state, "the working map has lost something");
+            assert_eq!(self.shard.map.len(), self.state.len(), "something is not readable, or has come back");
+        }
         self.keeper.check(&self.files);
         if let Some(root) = &self.reader {
             assert_eq!(readable(&root.map, &root.open), root.state, "a reader has lost something");
