@@ -179,7 +179,11 @@ impl<M: StateMachine> SpillerState<M> {
                 tokio::spawn(async move { prune::prune(&commons.keeper, &slot).await });
             }
             Effect::Gate(gate) => {
-                self.life.gate.set(if gate == Gate::Refuse { AtLimit::Refuse } else { AtLimit::Wait });
+                self.life.gate.set(match gate {
+                    Gate::Open => AtLimit::Room,
+                    Gate::Wait => AtLimit::Wait,
+                    Gate::Refuse => AtLimit::Refuse,
+                });
                 let _ = self.slot.lane.ring();
             }
         }

@@ -108,10 +108,10 @@ impl Headroom {
         self.share
     }
 
-    /// Is there room for so many bytes more?
+    /// Is there room for so many bytes more, beside whatever else has its place in the share?
     #[must_use]
     pub fn has(&self, bytes: u64, more: u64) -> bool {
-        self.share.is_none_or(|share| bytes.saturating_add(more) <= share)
+        self.fits(bytes, more) && bytes.saturating_add(more) <= self.left
     }
 
     /// What becomes of a command by which a state of this size grows. Nobody else waits.
@@ -121,7 +121,12 @@ impl Headroom {
         if growth == 0 || self.has(size.bytes, growth) {
             return Fate::Lands;
         }
-        if self.mark.is_none() || !self.has(size.keys, growth) {
+        let cannot_make_way = self.mark.is_none() || size.values() == 0 || gate == Gate::Refuse;
+        if cannot_make_way && self.fits(size.bytes, growth) {
+            // Nobody is refused for what is beside the state.
+            return Fate::Lands;
+        }
+        if self.mark.is_none() || !self.fits(size.keys, growth) {
             return Fate::Refused;
         }
         if gate == Gate::Refuse {
@@ -150,7 +155,8 @@ impl Headroom {
         if size.bytes.saturating_add(growth) <= mark {
             return true;
         }
-        if self.wished_ms.is_none_or(|wished| now_ms >= wished.saturating_add(WISH_MS)) {
+        let could_fit = size.keys.saturating_add(growth) <= mark;
+        if could_fit && self.wished_ms.is_none_or(|wished| now_ms >= wished.saturating_add(WISH_MS)) {
             (self.wish, self.wished_ms) = (self.wish.max(growth), Some(now_ms));
         }
         false
@@ -165,7 +171,7 @@ impl Headroom {
     }
 
     /// Another state of so many bytes is beside this one, for a while: this one makes room for it as far as there is
-    /// something to spill.
+    /// something to spill. Commands wait for that, and are not refused because of it.
     pub fn make_way(&mut self, beside: u64) {
         let left = self.share.filter(|_| beside > 0).map(|share| share.saturating_sub(beside));
         self.left = left.unwrap_or(u64::MAX);
@@ -198,7 +204,7 @@ impl Headroom {
     /// Does what the published root keeps want another one, beside a state of this size?
     #[must_use]
     pub fn is_outdated(&self, size: Size) -> bool {
-        self.share.is_some_and(|share| self.kept > share / KEPT_PART && !self.has(size.bytes, self.kept))
+        self.share.is_some_and(|share| self.kept > share / KEPT_PART && !self.fits(size.bytes, self.kept))
     }
 
     /// A root of the state as it is goes to be published.
@@ -206,23 +212,23 @@ impl Headroom {
         self.kept = 0;
     }
 
+    fn fits(&self, bytes: u64, more: u64) -> bool {
+        self.share.is_none_or(|share| bytes.saturating_add(more) <= share)
+    }
+
+    /// From so many bytes on it is spilled.
     fn mark(&self, size: Size) -> Option<u64> {
-        Some(spill_from(self.share?, self.mark?, size.keys))
+        let (share, mark) = (self.share?, self.mark?);
+        Some(mark.max(size.keys.saturating_add(share / VALUES_PART)).min(share).min(self.left))
     }
 
     fn over(&self, size: Size) -> u64 {
         let (Some(share), Some(mark)) = (self.share, self.mark(size)) else { return 0 };
-        let mark = mark.min(self.left);
         let lacks = |growth: u64, limit: u64| if growth > 0 { (size.bytes + growth).saturating_sub(limit) } else { 0 };
-        let over = size.bytes.saturating_sub(mark).max(lacks(self.waiting, share)).max(lacks(self.wish, mark));
+        let waits = lacks(self.waiting, share.min(self.left));
+        let over = size.bytes.saturating_sub(mark).max(waits).max(lacks(self.wish, mark));
         over.min(size.values())
     }
-}
-
-/// From so many bytes on a state is spilled that has so many of keys, where few keys would have it spilled from `mark`.
-#[must_use]
-pub fn spill_from(share: u64, mark: u64, keys: u64) -> u64 {
-    mark.max(keys.saturating_add(share / VALUES_PART)).min(share)
 }
 
 /// What becomes of a state that is read beside the one that serves, when it takes so many bytes: both have to find

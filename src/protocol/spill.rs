@@ -75,6 +75,8 @@ struct Running {
 pub struct Spiller {
     plan: Plan,
     over: u64,
+    /// Since when there is pressure, if there is any.
+    pressed_ms: u64,
     gate: Gate,
     running: Option<Running>,
     next: Job,
@@ -104,6 +106,7 @@ impl Spiller {
         let mut core = Self {
             plan,
             over: 0,
+            pressed_ms: 0,
             gate: Gate::Open,
             running: None,
             next: 1,
@@ -147,7 +150,7 @@ impl Spiller {
     /// Takes an event, at a time of a clock that only goes up, and adds what to do, in order.
     pub fn on_event(&mut self, now_ms: u64, event: Event, effects: &mut Vec<Effect>) {
         match event {
-            Event::Pressure { over } => self.on_pressure(over),
+            Event::Pressure { over } => self.on_pressure(now_ms, over),
             Event::Uses { file, live } => self.files.uses(file, live),
             Event::Written(job, written) => self.on_written(job, written, effects),
             Event::Failed(job, failure) => {
@@ -170,10 +173,20 @@ impl Spiller {
         self.is_stopped || self.is_uncertain
     }
 
-    fn on_pressure(&mut self, over: u64) {
+    fn on_pressure(&mut self, now_ms: u64, over: u64) {
+        if self.over == 0 {
+            self.pressed_ms = now_ms;
+        }
         self.over = over;
-        if let Some(running) = self.running.as_mut().filter(|_| over == 0) {
+        if over > 0 {
+            return;
+        }
+        if let Some(running) = &mut self.running {
             running.was_relieved = true;
+        }
+        if self.failure == Some(Failure::Nothing) {
+            // Nor does it say anything about the next time that there was nothing before.
+            (self.failure, self.spill_retry) = (None, Retry::default());
         }
     }
 
@@ -298,7 +311,9 @@ impl Spiller {
     }
 
     fn tell(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
-        let is_late = |running: &Running| now_ms >= running.since_ms.saturating_add(self.plan.patience_ms);
+        // A compaction may have run for long when somebody begins to wait.
+        let waits_since = |running: &Running| running.since_ms.max(self.pressed_ms);
+        let is_late = |running: &Running| now_ms >= waits_since(running).saturating_add(self.plan.patience_ms);
         let gate = if self.has_ended() {
             Gate::Refuse
         } else if self.over == 0 {

@@ -12,6 +12,8 @@ pub struct SpillGate(AtomicU8);
 /// What it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AtLimit {
+    /// There is not too much in memory, as far as the spiller has heard.
+    Room,
     /// Memory will be free soon.
     Wait,
     /// Nobody knows when.
@@ -21,11 +23,15 @@ pub enum AtLimit {
 impl SpillGate {
     /// The spiller's side.
     pub fn set(&self, says: AtLimit) {
-        self.0.store(u8::from(says == AtLimit::Refuse), Ordering::Release);
+        self.0.store(says as u8, Ordering::Release);
     }
 
     /// The shard's side. Until anything was said there is no reason to refuse.
     pub fn get(&self) -> AtLimit {
-        if self.0.load(Ordering::Acquire) == 0 { AtLimit::Wait } else { AtLimit::Refuse }
+        match self.0.load(Ordering::Acquire) {
+            0 => AtLimit::Room,
+            1 => AtLimit::Wait,
+            _ => AtLimit::Refuse,
+        }
     }
 }

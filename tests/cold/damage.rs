@@ -1,15 +1,18 @@
 //! A byte of a cold file changes on the disk: its keys are unreadable and say where, and nothing else is.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use mainstay::kv::{Command, Kv};
 use mainstay::model::{ColdFault, ColdSeq, Unreadable};
-use mainstay::sim::SimDisk;
+use mainstay::sim::{FaultKind, Operation, SimDisk};
 use mainstay::storage::cold::{self, ColdError, ColdId, Found};
 use mainstay::storage::layout::Layout;
 use mainstay::{NotExecuted, Options, ReadError, Runtime, ShardId, SubmitError};
 
 use crate::book::Book;
 use crate::disk::{DIR, is_cold, manifest, small};
-use crate::state::{PATIENCE, key, value};
+use crate::state::{Model, PATIENCE, key, until, value};
 
 const SHARD: ShardId = ShardId(0);
 
@@ -134,4 +137,31 @@ async fn a_page_that_is_damaged_when_it_is_opened_costs_its_own_keys() {
     assert_eq!(runtime.recovery().refused().count(), 0);
     assert_eq!(book.check(&runtime).await, [""; 0]);
     runtime.snapshot().await.unwrap();
+}
+
+/// Guards F46, F52: a file that cannot be read keeps its own values where they are, and no other file from being
+/// compacted.
+#[tokio::test]
+async fn a_file_that_cannot_be_read_stops_no_compaction() {
+    let disk = SimDisk::new(11);
+    let runtime = Runtime::open_on(disk.clone(), Kv, options()).await.unwrap();
+    let mut model = Model::default();
+    model.put(&runtime, 0..400).await;
+    until(&runtime, "spilled", |stats| stats.shards[0].cold_files > 2).await;
+    let first = manifest(&disk).shards[0].cold.keys().next().copied();
+    let path = Layout::new(DIR.as_ref()).cold(SHARD, first.unwrap());
+    // Views and commands have it open; a compaction opens it.
+    let tried = Arc::new(AtomicUsize::new(0));
+    let (counted, named) = (Arc::clone(&tried), path.clone());
+    disk.fail_when(move |call| {
+        let is_opened = call.operation == Operation::Open && call.path == named;
+        is_opened.then(|| counted.fetch_add(1, Ordering::SeqCst)).map(|_| FaultKind::ErrorOnce)
+    });
+    model.remove(&runtime, (0..400).filter(|number| number % 4 != 0)).await;
+    until(&runtime, "compacted", |now| {
+        tried.load(Ordering::SeqCst) > 0 && now.shards[0].compactions > 0 && now.shards[0].cold_live > 0
+    })
+    .await;
+    assert!(disk.files().contains_key(&path), "what it has is still there");
+    model.check(&runtime, 400).await;
 }

@@ -16,6 +16,8 @@ use crate::dfs::{Model, explore};
 
 const SHARE: u64 = 4;
 const MARK: u64 = 3;
+/// What the other state takes, if there is one.
+const BESIDE: u64 = 2;
 const PLAN: Plan = Plan { batch_bytes: 2, patience_ms: u64::MAX };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,23 @@ struct Left {
     returns: u8,
     failures: u8,
     times: u8,
+    /// Another state comes beside this one, or goes.
+    beside: u8,
+}
+
+/// What the shard is told.
+#[derive(Clone, Copy, Debug)]
+enum Mail {
+    Share(Job),
+    HandOver(Job, u64),
+}
+
+/// What the spiller is told.
+#[derive(Clone, Debug)]
+enum Told {
+    Event(Event),
+    /// A root with so much to copy.
+    Root(Job, u64),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +71,7 @@ enum Step {
     Write,
     Fail,
     Time,
+    Beside,
 }
 
 #[derive(Clone, Debug)]
@@ -67,9 +87,10 @@ struct World {
     lane: VecDeque<u64>,
     gate: Gate,
     is_rung: bool,
-    to_spiller: VecDeque<Event>,
-    to_shard: VecDeque<(Job, u64)>,
-    writing: Option<Job>,
+    to_spiller: VecDeque<Told>,
+    to_shard: VecDeque<Mail>,
+    /// The job, and how much there is to copy in the root that it was given.
+    writing: Option<(Job, u64)>,
     /// What was copied, and from a state in which so much was there.
     made: Option<(Job, u64)>,
     /// A spill has.
@@ -99,9 +120,9 @@ impl World {
         }
     }
 
-    /// With so many bytes of keys, and no value.
-    fn of_keys(fixed: u64, mutant: Mutant, left: Left) -> Self {
-        Self { here: 0, fixed, ..Self::new(mutant, left) }
+    /// Nothing but keys, and more than the mark.
+    fn of_keys(mutant: Mutant, left: Left) -> Self {
+        Self { here: 0, fixed: MARK, headroom: Headroom::new(Some(SHARE), Some(MARK - 1)), ..Self::new(mutant, left) }
     }
 
     fn size(&self) -> Size {
@@ -119,11 +140,12 @@ impl World {
         self.core.on_event(self.now_ms, event, &mut effects);
         for effect in effects {
             match effect {
-                Effect::Spill { job, .. } => assert!(self.writing.replace(job).is_none(), "two jobs"),
+                Effect::Spill { job, .. } => self.to_shard.push_back(Mail::Share(job)),
                 Effect::Commit(job) => self.feed(Event::Committed(job, EditOutcome::Committed)),
                 Effect::HandOver(job) => {
                     let made = self.made.take().filter(|(made, _)| *made == job);
-                    self.to_shard.push_back(made.expect("its file is there"));
+                    let (job, copied) = made.expect("its file is there");
+                    self.to_shard.push_back(Mail::HandOver(job, copied));
                 }
                 Effect::Gate(gate) => {
                     self.gate = gate;
@@ -154,16 +176,16 @@ impl World {
             return;
         }
         if let Some(over) = self.headroom.pressure(self.pressing()) {
-            self.to_spiller.push_back(Event::Pressure { over });
+            self.to_spiller.push_back(Told::Event(Event::Pressure { over }));
         }
     }
 
-    fn hand_over(&mut self, (job, copied): (Job, u64)) {
+    fn hand_over(&mut self, job: Job, copied: u64) {
         // What was removed meanwhile is not replaced, and what was written since is not either.
         self.here -= copied.min(self.here);
         let over = self.headroom.handed_over(self.pressing());
         let handed = Handed { over, live: vec![(ColdSeq(job), copied)] };
-        self.to_spiller.push_back(Event::HandedOver(job, handed));
+        self.to_spiller.push_back(Told::Event(Event::HandedOver(job, handed)));
     }
 }
 
@@ -184,6 +206,7 @@ impl Model for World {
         may(Step::Write, self.writing.is_some());
         may(Step::Fail, self.writing.is_some() && self.left.failures > 0);
         may(Step::Time, self.left.times > 0);
+        may(Step::Beside, self.left.beside > 0);
         steps
     }
 
@@ -212,17 +235,19 @@ impl Model for World {
                 self.turn();
             }
             Step::ShardHears => {
-                let made = self.to_shard.pop_front().expect("there is a message");
-                self.hand_over(made);
+                match self.to_shard.pop_front().expect("there is a message") {
+                    Mail::Share(job) => self.to_spiller.push_back(Told::Root(job, self.here)),
+                    Mail::HandOver(job, copied) => self.hand_over(job, copied),
+                }
                 self.turn();
             }
-            Step::SpillerHears => {
-                let event = self.to_spiller.pop_front().expect("there is a message");
-                self.feed(event);
-            }
+            Step::SpillerHears => match self.to_spiller.pop_front().expect("there is a message") {
+                Told::Event(event) => self.feed(event),
+                Told::Root(job, there) => assert!(self.writing.replace((job, there)).is_none(), "two jobs"),
+            },
             Step::Write => {
-                let job = self.writing.take().expect("it writes");
-                let copied = self.here.min(PLAN.batch_bytes);
+                let (job, there) = self.writing.take().expect("it writes");
+                let copied = there.min(PLAN.batch_bytes);
                 if copied == 0 {
                     return self.feed(Event::Failed(job, Failure::Nothing));
                 }
@@ -232,13 +257,18 @@ impl Model for World {
             Step::Fail => {
                 self.left.failures -= 1;
                 self.has_failed = true;
-                let job = self.writing.take().expect("it writes");
+                let (job, _) = self.writing.take().expect("it writes");
                 self.feed(Event::Failed(job, Failure::Full));
             }
             Step::Time => {
                 self.left.times -= 1;
                 self.now_ms += 100_000;
                 self.feed(Event::Look);
+            }
+            Step::Beside => {
+                self.left.beside -= 1;
+                self.headroom.make_way(if self.left.beside % 2 == 1 { BESIDE } else { 0 });
+                self.is_rung = true;
             }
         }
         assert!(self.size().bytes <= SHARE, "beyond the share");
@@ -249,17 +279,17 @@ impl Model for World {
     }
 }
 
-const SOME: Left = Left { commands: [2, 1, 1], removes: 1, returns: 0, failures: 0, times: 0 };
+const SOME: Left = Left { commands: [2, 1, 1], removes: 1, returns: 0, failures: 0, times: 0, beside: 0 };
 
 /// More small commands than fit, and nothing else.
-const MANY: Left = Left { commands: [5, 0, 0], removes: 0, returns: 1, failures: 0, times: 1 };
+const MANY: Left = Left { commands: [5, 0, 0], removes: 0, returns: 1, failures: 0, times: 1, beside: 0 };
 
 fn run(name: &str, left: Left, mutant: Mutant) -> usize {
     explore(&format!("headroom, {name}"), World::new(mutant, left))
 }
 
 fn run_keys(name: &str, left: Left, mutant: Mutant) -> usize {
-    explore(&format!("headroom, {name}"), World::of_keys(MARK, mutant, left))
+    explore(&format!("headroom, {name}"), World::of_keys(mutant, left))
 }
 
 /// Guards F57: a command at the limit lands or is refused, and does not wait for ever.
@@ -268,6 +298,17 @@ fn headroom_beside_spills() {
     assert!(run("commands", SOME, Mutant::None) > 1_000);
     assert!(run("failures", Left { failures: 1, times: 1, ..SOME }, Mutant::None) > 1_000);
     assert!(run("what comes back", Left { commands: [1, 1, 0], returns: 3, ..SOME }, Mutant::None) > 1_000);
+}
+
+/// Guards F57: the same while another state takes its place beside it, and when it has gone.
+#[test]
+fn headroom_beside_another_state() {
+    let left = Left { commands: [2, 1, 0], returns: 1, beside: 2, ..SOME };
+    assert!(run("another state", left, Mutant::None) > 1_000);
+    assert!(
+        run("another state stays", Left { beside: 3, returns: 0, failures: 1, times: 1, ..left }, Mutant::None) > 1_000
+    );
+    assert!(run_keys("another state, and keys", Left { beside: 2, ..MANY }, Mutant::None) > 100);
 }
 
 /// Guards F53, F57: where keys take all but a little, each command lands that fits beside them.

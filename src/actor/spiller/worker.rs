@@ -15,12 +15,12 @@ use crate::actor::shard_supervisor::Commons;
 use crate::actor::slot::{Entity, Life, Slot};
 use crate::machine::StateMachine;
 use crate::model::{ColdSeq, Location, ShardId};
-use crate::protocol::headroom;
 use crate::protocol::spill::{Failure, Written};
 use crate::state::map::{Cursor, Entry, Map};
 use crate::storage::cold::{self, ColdError, ColdFile, ColdId, Found};
 use crate::storage::error::DiskError;
 use crate::sync::Arc;
+use crate::sync::spill_gate::AtLimit;
 
 /// How much the thread gives way to those that serve.
 const NICE: i32 = 10;
@@ -126,7 +126,13 @@ impl<M: StateMachine> Work<M> {
             }
             Wanted::Compact(files) => {
                 for file in files {
-                    self.compact(ColdId { directory, shard, file: *file }, &mut chilling)?;
+                    match self.compact(ColdId { directory, shard, file: *file }, &mut chilling) {
+                        // What of it was not copied stays where it is. The others do not wait for that to be mended.
+                        Err(NotCopied::Cold(error)) => {
+                            tracing::error!(shard = shard.0, %error, "a cold file cannot be compacted");
+                        }
+                        compacted => compacted?,
+                    }
                 }
                 files.clone()
             }
@@ -169,13 +175,7 @@ impl<M: StateMachine> Work<M> {
             return Ok(());
         }
         let due = Duration::from_millis((bytes - before).saturating_mul(1000) / rate);
-        let Commons { memory, options, .. } = &*self.commons;
-        let limits = memory.state_bytes.zip(memory.spill_from(options));
-        let counters = &self.slot.counters;
-        let is_needed = || {
-            let from = limits.map(|(share, mark)| headroom::spill_from(share, mark, counters.keys_bytes.get()));
-            from.is_some_and(|from| counters.memory_bytes.get() > from)
-        };
+        let is_needed = || self.life.gate.get() != AtLimit::Room;
         while let Some(early) = due.checked_sub(started.elapsed()).filter(|early| *early >= NAP_MIN && !is_needed()) {
             self.goes_on()?;
             thread::sleep(early.min(NAP));

@@ -119,6 +119,29 @@ fn it_makes_way_for_another_state_as_far_as_it_has_more_than_keys() {
 }
 
 #[test]
+fn beside_another_state_commands_wait_as_long_as_there_is_something_to_spill() {
+    let mut headroom = headroom();
+    let size = |bytes| Size { bytes, keys: 30 };
+    headroom.make_way(50);
+    assert!(!headroom.returns(0, size(45), 10), "what comes back makes no way");
+    assert_eq!((headroom.run(size(45), 10, Gate::Wait), headroom.pressure(size(45))), (Fate::Waits, Some(5)));
+    assert_eq!((headroom.handed_over(size(40)), headroom.run(size(40), 10, Gate::Wait)), (0, Fate::Lands));
+    // There is room in the share, and nobody can make more beside it.
+    assert_eq!(headroom.run(size(50), 10, Gate::Refuse), Fate::Lands);
+    assert_eq!(headroom.run(size(30), 30, Gate::Wait), Fate::Lands, "only keys are left");
+    assert_eq!(headroom.run(size(95), 10, Gate::Refuse), Fate::Refused);
+}
+
+#[test]
+fn what_cannot_come_back_wishes_for_nothing() {
+    let mut headroom = headroom();
+    assert!(!headroom.returns(0, Size { bytes: 80, keys: 70 }, 11));
+    assert_eq!(headroom.pressure(Size { bytes: 80, keys: 70 }), None);
+    assert!(!headroom.returns(0, Size { bytes: 80, keys: 70 }, 10));
+    assert_eq!(headroom.pressure(Size { bytes: 80, keys: 70 }), Some(10));
+}
+
+#[test]
 fn where_there_are_only_keys_nobody_is_sent_to_look_for_values() {
     let mut headroom = Headroom::new(Some(160), Some(140));
     let size = |keys, values| Size { bytes: keys + values, keys };

@@ -7,6 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::event::Adopted;
 use crate::model::ColdSeq;
 
+/// A compaction reads so many times what it may write, at most.
+const READ_BATCHES: u64 = 8;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct File {
     adopted: Adopted,
@@ -74,12 +77,15 @@ impl Files {
         self.dead.retain(|file| !files.contains(file));
     }
 
-    /// What is worth a compaction, oldest first, as much as fits into one batch. A file that does not fit goes alone.
+    /// What is worth a compaction, oldest first, as much as fits into one batch; and no more files than are read soon,
+    /// because a spill may have to wait for that. A file that does not fit goes alone.
     pub(super) fn sources(&self, batch_bytes: u64) -> Vec<ColdSeq> {
-        let (mut sources, mut bytes) = (Vec::new(), 0u64);
+        let (mut sources, mut live, mut read) = (Vec::new(), 0u64, 0u64);
         for (number, file) in self.live.iter().filter(|(_, file)| file.is_worth_compacting()) {
-            bytes = bytes.saturating_add(file.live_bytes());
-            if bytes > batch_bytes && !sources.is_empty() {
+            live = live.saturating_add(file.live_bytes());
+            read = read.saturating_add(file.adopted.bytes);
+            let is_much = live > batch_bytes || read > batch_bytes.saturating_mul(READ_BATCHES);
+            if is_much && !sources.is_empty() {
                 break;
             }
             sources.push(*number);

@@ -101,8 +101,9 @@ fn a_failed_spill_is_tried_again() {
     assert_eq!(core.failure(), None);
     assert_eq!(feed(&mut core, 2_400, Event::Failed(4, Failure::Nothing)), [Effect::Gate(Gate::Refuse)]);
     assert_eq!(feed(&mut core, 2_400, Event::Pressure { over: 0 }), [Effect::Gate(Gate::Open)], "it went by itself");
-    assert_eq!(feed(&mut core, 2_500, Event::Pressure { over: 1 }), [Effect::Gate(Gate::Refuse)]);
-    assert_eq!(feed(&mut core, 2_600, Event::Look), [spill(5)], "the pauses began anew");
+    assert_eq!(feed(&mut core, 2_500, Event::Pressure { over: 1 }), [spill(5), Effect::Gate(Gate::Wait)]);
+    assert_eq!(feed(&mut core, 3_000, Event::Failed(5, Failure::Disk)), [Effect::Gate(Gate::Refuse)]);
+    assert_eq!(feed(&mut core, 3_200, Event::Look), [spill(6)], "the pauses began anew");
 }
 
 #[test]
@@ -116,6 +117,12 @@ fn to_find_nothing_where_all_was_removed_is_no_failure() {
     assert_eq!(feed(&mut core, 5, Event::Pressure { over: 2 }), [Effect::Gate(Gate::Wait)]);
     assert_eq!(feed(&mut core, 6, Event::Failed(2, Failure::Nothing)), [spill(3)], "it is there again");
     assert_eq!(feed(&mut core, 7, Event::Failed(3, Failure::Nothing)), [Effect::Gate(Gate::Refuse)]);
+    assert_eq!(feed(&mut core, 8, Event::Pressure { over: 0 }), [Effect::Gate(Gate::Open)]);
+    assert_eq!(
+        feed(&mut core, 9, Event::Pressure { over: 1 }),
+        [spill(4), Effect::Gate(Gate::Wait)],
+        "without a pause"
+    );
 }
 
 #[test]
@@ -214,6 +221,26 @@ fn compaction_takes_what_is_less_than_half_alive() {
     assert_eq!(feed(&mut core, 208, Event::Look), []);
     assert_eq!(feed(&mut core, 209, Event::Look), [compact(4, [4])]);
     assert_eq!(core.failure(), None, "memory does not depend on it");
+}
+
+/// Guards F52, F57: of many files next to nothing is live.
+#[test]
+fn a_compaction_reads_no_more_than_a_spill_can_wait_for() {
+    let nearly_dead = |number| (ColdSeq(number), Adopted { bytes: 300, values: 100, live: 1, released: false });
+    let mut core = Spiller::new(PLAN, (1..=9).map(nearly_dead));
+    assert_eq!(feed(&mut core, 0, Event::Look), [compact(1, [1, 2])]);
+}
+
+/// Guards F57: whoever begins to wait while a compaction runs waits for it, however long it has run already.
+#[test]
+fn patience_begins_with_the_pressure() {
+    let mut core = Spiller::new(PLAN, [file(1, 100, 4)]);
+    assert_eq!(feed(&mut core, 0, Event::Look), [compact(1, [1])]);
+    assert_eq!(feed(&mut core, 60_000, Event::Pressure { over: 1 }), [Effect::Gate(Gate::Wait)]);
+    assert_eq!(feed(&mut core, 64_000, Event::Pressure { over: 9 }), []);
+    assert_eq!(feed(&mut core, 64_999, Event::Look), []);
+    assert_eq!(feed(&mut core, 65_000, Event::Look), [Effect::Gate(Gate::Refuse)]);
+    assert_eq!(feed(&mut core, 65_001, Event::Failed(1, Failure::Disk)), [spill(2), Effect::Gate(Gate::Wait)]);
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //! the disk full or nothing to write; edits that are committed, declined, fail, or of which nobody knows; what the
 //! shard tells, heard late; snapshots that name files, adopted late and retired; readers of old roots; files whose
 //! names go after the manifest's commit; a crash at any moment, after which the newest snapshot is loaded and the log
-//! behind it replayed; a death of the shard, after which that is done beside what is on its way; a stop. After every step everything that the working map, a reader's root or a retained snapshot
-//! has is compared with what was written.
+//! behind it replayed; a death of the shard, after which that is done beside what is on its way; a stop. After every
+//! step everything that the working map, a reader's root or a retained snapshot has is compared with what was written.
 //! Not modelled: bytes (`storage::cold` has its own tests), which values are picked, a value that comes back to memory
 //! (for files an overwrite), and what two threads do to a root (`loom/spill.rs`). The manifest is a stand-in.
 
