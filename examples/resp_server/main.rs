@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use mainstay::Runtime;
 use mainstay::kv::{Kv, Sweeper, SweeperOptions};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -34,6 +35,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     // Prints help, or what is wrong, and ends with 0 or 2.
     let arguments = Arguments::parse();
+    raise_descriptors();
     let result =
         tokio::runtime::Runtime::new().map_err(Failure::from).and_then(|tokio| tokio.block_on(run(&arguments)));
     match result {
@@ -44,6 +46,13 @@ fn main() -> ExitCode {
             failure.code()
         }
     }
+}
+
+/// Every cold file that is referred to is open, and so is every connection: as many as may be had.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where that is refused there are as many as there were.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 async fn run(arguments: &Arguments) -> Result<(), Failure> {

@@ -102,9 +102,11 @@ const OVERLAP_PART: u64 = 16;
 const CACHE_PART: u64 = 16;
 /// But no more than this: the kernel has a cache of its own. Without a limit it is a sixteenth of that.
 const CACHE_BYTES_MAX: u64 = 1 << 30;
-/// A cold file has so many bytes of values at most, about, and no more than one part of so many of the share.
+/// A cold file has so many bytes of values, about, but no more than one part of so many of the share. Of a large share
+/// it has one part of so many: each is held open, so there should not be more of them because memory is larger.
 pub(crate) const SPILL_BATCH_BYTES: u64 = 8 << 20;
 const SPILL_BATCH_PART: u64 = 16;
+const SPILL_FILES: u64 = 64;
 
 impl Memory {
     /// The limit in bytes, if there is one. Looks at the machine if it has to.
@@ -136,7 +138,8 @@ impl MemoryLimits {
 
     /// A cold file has so many bytes of values, about.
     pub(crate) fn spill_batch(&self) -> u64 {
-        SPILL_BATCH_BYTES.min(self.state_bytes.unwrap_or(u64::MAX) / SPILL_BATCH_PART).max(1)
+        let share = self.state_bytes.unwrap_or(0);
+        (share / SPILL_FILES).max(SPILL_BATCH_BYTES.min(share / SPILL_BATCH_PART)).max(1)
     }
 
     /// Divides a limit among so many shards.
@@ -230,6 +233,16 @@ mod tests {
         let limits = divided(160 << 30, 1, |_| {}).unwrap();
         assert_eq!(limits.lane_bytes, 64 << 20);
         assert_eq!(limits.state_bytes, Some((160 << 30) - (1 << 30) - (256 << 20) - (10 << 30) - (1 << 30)));
+    }
+
+    /// Guards F52: how many files there are depends on how much larger than its memory a state is.
+    #[test]
+    fn a_larger_share_has_larger_files() {
+        let batch = |limit| divided(limit, 1, |_| {}).unwrap().spill_batch();
+        assert_eq!(batch(16 * MIB), 11 * MIB / 16);
+        assert_eq!([256 * MIB, 512 * MIB].map(batch), [8 * MIB; 2]);
+        let limits = divided(64 << 30, 1, |_| {}).unwrap();
+        assert_eq!(limits.spill_batch(), limits.state_bytes.unwrap() / 64);
     }
 
     #[test]
