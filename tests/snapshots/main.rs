@@ -22,6 +22,7 @@ mod damage;
 mod digest;
 mod disk;
 mod evidence;
+mod giving_up;
 mod holds;
 #[cfg(unix)]
 mod kills;

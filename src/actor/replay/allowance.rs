@@ -9,6 +9,11 @@ use crate::storage::error::LogError;
 pub(crate) trait Allowance: Sync {
     /// So many bytes of this shard's state are in memory now. May wait until they may be.
     fn ask(&self, shard: ShardId, bytes: u64) -> Result<(), LogError>;
+
+    /// Does nobody want the state any more? Looked at all the time: a state need not grow while it is read.
+    fn is_given_up(&self) -> bool {
+        false
+    }
 }
 
 /// As much for every shard.

@@ -79,8 +79,16 @@ impl<'a, M: StateMachine> Spilling<'a, M> {
         }
     }
 
+    /// Does anybody want the state?
+    pub(super) fn go_on(&self) -> Result<(), LogError> {
+        let is_given_up = self.what.allowance.is_some_and(|allowance| allowance.is_given_up());
+        // Whoever wanted it has been told by now.
+        if is_given_up { Err(LogError::OutOfMemory { bytes: self.allowed, allowed: 0 }) } else { Ok(()) }
+    }
+
     /// May a map take so many bytes?
     pub(super) fn ask(&mut self, bytes: usize) -> Result<(), LogError> {
+        self.go_on()?;
         let bytes = bytes as u64;
         let is_far = bytes.abs_diff(self.allowed) >= STEP_BYTES;
         let Some(allowance) = self.what.allowance.filter(|_| is_far) else { return Ok(()) };

@@ -101,7 +101,7 @@ impl<M: StateMachine> Allowance for Beside<M> {
         let (spare, mut least, mut since) = (share / SPARE_PART, u64::MAX, Instant::now());
         loop {
             let Some((slot, _)) = self.shards.get(shard.0 as usize) else { return Ok(()) };
-            if self.is_given_up.load(Ordering::Acquire) {
+            if self.is_given_up() {
                 return refused(0);
             }
             let (present, keys) = (slot.counters.memory_bytes.get(), slot.counters.keys_bytes.get());
@@ -117,6 +117,10 @@ impl<M: StateMachine> Allowance for Beside<M> {
             }
             thread::sleep(LOOK);
         }
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Acquire)
     }
 }
 
