@@ -16,22 +16,26 @@ use crate::state::{Model, PATIENCE, key, until, value};
 
 const SHARD: ShardId = ShardId(0);
 
-fn options() -> Options {
+pub fn options() -> Options {
     // However slow the machine is: a spill that takes long is waited for.
     Options { submit_deadline: PATIENCE, sync_deadline: PATIENCE, ..small() }
 }
 
 /// Values of a page: its file, where it begins, and the keys.
-struct Damage {
+pub struct Damage {
     file: ColdSeq,
     sector: u32,
-    keys: Vec<String>,
+    pub keys: Vec<String>,
 }
 
 /// Changes a byte of the first page of the first cold file that there is.
-fn damage(disk: &SimDisk) -> Damage {
+fn damage_first(disk: &SimDisk) -> Damage {
+    damage(disk, *manifest(disk).shards[0].cold.keys().next().unwrap())
+}
+
+/// Changes a byte of the first page of a cold file.
+pub fn damage(disk: &SimDisk, file: ColdSeq) -> Damage {
     let (layout, manifest) = (Layout::new(DIR.as_ref()), manifest(disk));
-    let file = *manifest.shards[0].cold.keys().next().unwrap();
     let id = ColdId { directory: manifest.directory, shard: SHARD, file };
     let mut keys = Vec::new();
     let scanned = cold::scan(disk, &layout, id, &mut |found| {
@@ -99,9 +103,9 @@ async fn holds_for_its_keys_alone(runtime: &Runtime<Kv>, book: &mut Book, damage
     assert_eq!((stats.refusal, stats.restarts), (None, 0));
 }
 
-async fn filled(disk: &SimDisk) -> (Runtime<Kv>, Book) {
+pub async fn filled(disk: &SimDisk, options: Options) -> (Runtime<Kv>, Book) {
     let mut book = Book::default();
-    let runtime = Runtime::open_on(disk.clone(), Kv, options()).await.unwrap();
+    let runtime = Runtime::open_on(disk.clone(), Kv, options).await.unwrap();
     for chunk in (0..300).collect::<Vec<_>>().chunks(25) {
         book.send(&runtime, chunk.iter().map(|number| (key(*number), Some(value(*number, 1)))).collect()).await;
     }
@@ -112,8 +116,8 @@ async fn filled(disk: &SimDisk) -> (Runtime<Kv>, Book) {
 #[tokio::test]
 async fn a_page_that_is_damaged_while_it_is_open_costs_its_own_keys() {
     let disk = SimDisk::new(1);
-    let (runtime, mut book) = filled(&disk).await;
-    let damage = damage(&disk);
+    let (runtime, mut book) = filled(&disk, options()).await;
+    let damage = damage_first(&disk);
     holds_for_its_keys_alone(&runtime, &mut book, damage).await;
     runtime.shutdown().await.unwrap();
     let runtime = Runtime::open_on(disk.after_kill(), Kv, options()).await.unwrap();
@@ -123,11 +127,11 @@ async fn a_page_that_is_damaged_while_it_is_open_costs_its_own_keys() {
 #[tokio::test]
 async fn a_page_that_is_damaged_when_it_is_opened_costs_its_own_keys() {
     let disk = SimDisk::new(2);
-    let (runtime, mut book) = filled(&disk).await;
+    let (runtime, mut book) = filled(&disk, options()).await;
     runtime.snapshot().await.unwrap();
     runtime.shutdown().await.unwrap();
     let disk = disk.after_kill();
-    let damage = damage(&disk);
+    let damage = damage_first(&disk);
     let runtime = Runtime::open_on(disk.clone(), Kv, options()).await.unwrap();
     assert_eq!(runtime.recovery().refused().count(), 0);
     holds_for_its_keys_alone(&runtime, &mut book, damage).await;

@@ -25,6 +25,7 @@ mod numbers;
 mod outgrown;
 mod popular;
 mod random;
+mod rereading;
 mod returning;
 mod snapshots;
 mod state;

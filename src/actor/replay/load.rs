@@ -59,7 +59,9 @@ impl<'a, M: StateMachine> Replay<'a, M> {
                     damaged.push((number, Arc::new(error)));
                 }
                 // As with the log: whoever gets it may try again.
-                Err(LogError::Snapshot(SnapshotError::Disk(error))) => return Err(error.into()),
+                Err(LogError::Snapshot(SnapshotError::Disk(error) | SnapshotError::Cold(ColdError::Disk(error)))) => {
+                    return Err(error.into());
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -7,7 +7,7 @@ use super::{SupervisorMessage, SupervisorState, next_life, reading};
 use crate::actor::replay::Replayed;
 use crate::actor::slot::{Entity, Life};
 use crate::machine::StateMachine;
-use crate::model::{Edit, EditOutcome, Incarnation, Position};
+use crate::model::{ColdFault, Edit, EditOutcome, Incarnation, Position, Unreadable};
 use crate::protocol::restart::Event;
 use crate::state::{Root, StateDigest};
 use crate::storage::error::{DiskError, LogError};
@@ -73,7 +73,10 @@ impl<M: StateMachine> SupervisorState<M> {
             Err(error) => {
                 tracing::error!(shard = self.slot.shard.0, %error, "recovery failed");
                 match error {
-                    LogError::Disk(_) => Event::Died { incarnation, now_ms },
+                    // What the disk does not give now it may give the next time.
+                    LogError::Disk(_) | LogError::Cold(Unreadable { why: ColdFault::Disk(_), .. }) => {
+                        Event::Died { incarnation, now_ms }
+                    }
                     _ => Event::Refused(incarnation),
                 }
             }
