@@ -33,10 +33,8 @@ fn value(number: u32) -> Vec<u8> {
     number.to_string().into_bytes().repeat(100)
 }
 
-/// A directory at rest, with more than it has memory for and a version of that.
-async fn outgrown() -> SimDisk {
-    let sim = SimDisk::new(23);
-    let runtime = Runtime::open_on(sim.clone(), Kv, options(DIR)).await.unwrap();
+/// Puts more than there is memory for, and makes a version of that behind a snapshot.
+async fn fill(runtime: &Runtime<Kv>) {
     for from in (0..KEYS).step_by(100) {
         let commands = (from..from + 100).map(|number| Command::set(key(number), value(number)));
         assert!(runtime.submit_many(commands.collect()).await.iter().all(Result::is_ok));
@@ -44,6 +42,13 @@ async fn outgrown() -> SimDisk {
     // One that keeps too much of what is spilled alive is given up, and the next one keeps less.
     while runtime.snapshot().await.is_err() {}
     runtime.mark().await.unwrap();
+}
+
+/// A directory at rest, with more than it has memory for and a version of that.
+async fn outgrown() -> SimDisk {
+    let sim = SimDisk::new(23);
+    let runtime = Runtime::open_on(sim.clone(), Kv, options(DIR)).await.unwrap();
+    fill(&runtime).await;
     runtime.shutdown().await.unwrap();
     let after = sim.after_kill();
     drop(runtime);
@@ -207,4 +212,39 @@ async fn neither_repair_nor_backup_forgets_a_cold_file() {
     assert_eq!(exit, Exit::Sound, "{text}");
     assert_eq!(unreadable(&sim, "/copy").await, BTreeSet::new());
     assert_eq!(unreadable(&sim, DIR).await, BTreeSet::new());
+}
+
+/// Guards F43, F65: an older snapshot, or the whole log, does not stand in for one that is whole and refers to a cold
+/// file that is not: an opening would begin with that one all the same.
+#[tokio::test]
+async fn a_rollback_needs_the_cold_files_that_an_opening_would() {
+    let sim = SimDisk::new(24);
+    let runtime = Runtime::open_on(sim.clone(), Kv, options(DIR)).await.unwrap();
+    // Needs the log from its beginning.
+    runtime.submit(Command::set("first", "value")).await.unwrap();
+    runtime.mark().await.unwrap();
+    fill(&runtime).await;
+    runtime.submit(Command::set("last", "value")).await.unwrap();
+    runtime.shutdown().await.unwrap();
+    let (path, _) = named(&sim);
+    for is_gone in [true, false] {
+        let sim = sim.after_kill();
+        if is_gone {
+            sim.erase(&path).unwrap();
+        } else {
+            flip(&sim, &path, 512 + 8);
+        }
+        let before = sim.files();
+        let (exit, text) = on(&sim, "rollback /data --version 2");
+        assert_eq!((exit, text.contains("and nothing was changed")), (Exit::Damage, true), "{text}");
+        let start = format!("{}: {}", if is_gone { "missing" } else { "damaged" }, path.display());
+        assert!(text.starts_with(&start), "{text}");
+        assert!(sim.files() == before, "{text}");
+        let (exit, text) = on(&sim, "rollback /data --version 1");
+        assert_eq!(exit, Exit::Sound, "{text}");
+        let runtime = Runtime::open_on(sim, Kv, options(DIR)).await.unwrap();
+        let view = runtime.view().await;
+        assert_eq!(view.get(b"first").unwrap().unwrap().value(), b"value");
+        assert!(view.get(b"last").unwrap().is_none() && view.len(view.shards().next().unwrap()).unwrap() == 1);
+    }
 }

@@ -1,5 +1,7 @@
 //! One snapshot: every checksum, and whether it holds the state whose digest was recorded.
 
+use std::path::PathBuf;
+
 use mainstay::SnapshotError;
 use mainstay::model::{Digest, Manifest, ShardId, SnapshotRecord, SnapshotSeq};
 use mainstay::state::StateDigest;
@@ -20,20 +22,23 @@ pub struct Named<'a> {
 impl Named<'_> {
     /// Verifies every checksum.
     pub fn verify(&self) -> Result<(), Finding> {
-        let path = self.dir.layout.snapshot(self.shard, self.number);
-        snapshot::verify(&self.dir.disk, &path, &self.expected()).map(drop).map_err(|error| self.finding(&error))
+        snapshot::verify(&self.dir.disk, &self.path(), &self.expected()).map(drop).map_err(|error| self.finding(&error))
     }
 
     /// Verifies every checksum and takes the digest of what it holds.
     pub fn scan(&self) -> Result<Scanned, Finding> {
-        let scanned = snapshot::scan::<StateDigest>(&self.dir.disk, &self.dir.layout, &self.expected());
-        scanned.map_err(|error| self.finding(&error))
+        self.read().map_err(|error| self.finding(&error))
+    }
+
+    /// The same, for whoever has to know whether an older one may stand in for it: it must hold what its record says.
+    pub fn scan_recorded(&self) -> Result<Scanned, SnapshotError> {
+        let scanned = self.read()?;
+        scanned.compare(&self.path(), self.record.digest).map(|()| scanned)
     }
 
     /// Holds what it holds against what was recorded.
     pub fn compare(&self, scanned: &Scanned, recorded: impl IntoIterator<Item = Digest>) -> Result<(), Finding> {
-        let path = self.dir.layout.snapshot(self.shard, self.number);
-        scanned.compare(&path, recorded).map_err(|error| self.finding(&error))
+        scanned.compare(&self.path(), recorded).map_err(|error| self.finding(&error))
     }
 
     /// All that the manifest has recorded of the state that it should hold.
@@ -41,11 +46,20 @@ impl Named<'_> {
         self.record.digest.into_iter().chain(self.manifest.digests_at(self.shard, self.record.end.lsn))
     }
 
+    fn read(&self) -> Result<Scanned, SnapshotError> {
+        snapshot::scan::<StateDigest>(&self.dir.disk, &self.dir.layout, &self.expected())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.layout.snapshot(self.shard, self.number)
+    }
+
     fn expected(&self) -> Expected {
         Expected::recorded(self.manifest.directory, self.shard, self.number, self.record)
     }
 
-    fn finding(&self, error: &SnapshotError) -> Finding {
+    /// What is wrong with it, as a line.
+    pub fn finding(&self, error: &SnapshotError) -> Finding {
         Finding::from(error).before(self.record.end.lsn.0).of(self.shard)
     }
 }

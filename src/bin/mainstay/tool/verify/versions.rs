@@ -58,14 +58,15 @@ fn begin(dir: &Directory, manifest: &Manifest, shard: ShardId, point: Point) -> 
     let mut why = None;
     for (number, record) in record.into_iter().flat_map(|record| record.snapshots_up_to(point.end.lsn)) {
         let named = Named { dir, manifest, shard, number, record };
-        let scanned = named.scan().and_then(|scanned| named.compare(&scanned, record.digest).map(|()| scanned));
-        match scanned {
+        match named.scan_recorded() {
             // Another state at the version itself is no matter of the file, which an older one could stand in for.
             Ok(scanned) if record.end.lsn == point.end.lsn => {
                 return named.compare(&scanned, point.digest).map(|()| record.end.lsn);
             }
             Ok(_) => return Ok(record.end.lsn),
-            Err(finding) => why = why.or(Some(finding)),
+            Err(error) if error.is_damage() => why = why.or(Some(named.finding(&error))),
+            // The file itself is whole. An opening would begin with it, whatever is wrong with its cold files.
+            Err(error) => return Err(named.finding(&error)),
         }
     }
     if record.is_none_or(|record| record.base.is_none()) {
