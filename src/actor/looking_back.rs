@@ -119,8 +119,8 @@ pub(crate) fn replaying<'a, M>(
     manifest: &'a Manifest,
     pages: &'a Arc<Pages>,
 ) -> Replaying<'a, M> {
-    let (poison, digest, spill, allowance) = (Poison::Refuse, false, None, None);
-    Replaying { machine, disk, layout, manifest, poison, digest, pages, spill, allowance }
+    let (poison, digest, spill, allowance, whole) = (Poison::Refuse, false, None, None, false);
+    Replaying { machine, disk, layout, manifest, poison, digest, pages, spill, allowance, whole }
 }
 
 fn states_once<M: StateMachine>(

@@ -94,6 +94,7 @@ pub(crate) fn open<M: StateMachine>(
         pages: &pages,
         spill,
         allowance: None,
+        whole: false,
     };
     let recovered = replaying.all(|_| Until::End(None));
     let mut opened = Vec::new();

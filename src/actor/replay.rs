@@ -4,6 +4,7 @@ mod all;
 mod allowance;
 mod applier;
 mod load;
+mod reach;
 mod spilling;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,6 +106,8 @@ pub(crate) struct Replaying<'a, M> {
     pub(crate) spill: Option<SpillTo<'a>>,
     /// None: it takes what it takes.
     pub(crate) allowance: Option<&'a dyn Allowance>,
+    /// A state of which anything cannot be read is none.
+    pub(crate) whole: bool,
 }
 
 /// How values of a state that is read go to cold files, where there is too much of them.
@@ -155,7 +158,8 @@ impl<M: StateMachine> Replay<'_, M> {
         let started = Instant::now();
         let none = BTreeSet::new();
         let record = self.what.manifest.shard(self.shard);
-        let Loaded { map, spilling, is_complete, digest, end, time, entries, damaged } = self.load()?;
+        let Loaded { map, spilling, missing, digest, end, time, entries, damaged } = self.load()?;
+        self.has_all(missing)?;
         let from = end.map_or(Lsn::FIRST, |end| end.lsn);
         let mut applier = Applier {
             machine: &**self.what.machine,
@@ -176,6 +180,7 @@ impl<M: StateMachine> Replay<'_, M> {
         };
         applier.compare(from)?;
         let recovered = self.read(from, &mut |epoch, batch| applier.batch(epoch, &batch))?;
+        self.reach(&applier.map, &applier.spilling)?;
         let report = ShardRecovery {
             shard: self.shard,
             next: recovered.tail.map_or(Lsn::FIRST, |tail| tail.end),
@@ -208,7 +213,7 @@ impl<M: StateMachine> Replay<'_, M> {
             cold_files: files.files().clone(),
             uses,
             cold: Some(files as Arc<dyn ReadCold<M::Entity>>),
-            is_complete,
+            is_complete: missing.is_none(),
             digest: applier.digest,
             end: report.next,
             time: applier.time,

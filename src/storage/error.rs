@@ -171,6 +171,16 @@ pub enum LogError {
     },
 }
 
+impl From<ColdError> for LogError {
+    /// What the disk does not give now it may give later; the rest is told of as the snapshot's that refers to it.
+    fn from(error: ColdError) -> Self {
+        match error {
+            ColdError::Disk(error) => Self::Disk(error),
+            error => Self::Snapshot(error.into()),
+        }
+    }
+}
+
 /// A snapshot cannot be read. Nothing was changed; what was read of it in front of the error must not be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

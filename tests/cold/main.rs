@@ -29,4 +29,5 @@ mod rereading;
 mod returning;
 mod snapshots;
 mod state;
+mod unreachable;
 mod waiting;

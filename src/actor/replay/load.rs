@@ -25,8 +25,8 @@ pub(super) struct Loaded<'a, M: StateMachine> {
     pub(super) map: Map<M::Entity>,
     /// What of it is not in memory.
     pub(super) spilling: Spilling<'a, M>,
-    /// Every file that it refers to is there.
-    pub(super) is_complete: bool,
+    /// A file that the snapshot refers to, and that is not there.
+    pub(super) missing: Option<ColdSeq>,
     /// Of the map, if it was taken.
     pub(super) digest: Option<StateDigest>,
     /// What the snapshot holds; none: there was none to be used.
@@ -51,8 +51,8 @@ impl<'a, M: StateMachine> Replay<'a, M> {
                 Ok((map, spilling, digest, time)) => {
                     let (end, entries) = (Some(snapshot.end), snapshot.entries);
                     let files = spilling.files.files();
-                    let is_complete = snapshot.cold.iter().all(|file| files.contains_key(file));
-                    return Ok(Loaded { map, spilling, is_complete, digest, end, time, entries, damaged });
+                    let missing = snapshot.cold.iter().find(|file| !files.contains_key(file)).copied();
+                    return Ok(Loaded { map, spilling, missing, digest, end, time, entries, damaged });
                 }
                 Err(LogError::Snapshot(error)) if error.is_damage() => {
                     tracing::error!(shard = self.shard.0, %number, %error, "a snapshot is damaged");
@@ -74,7 +74,7 @@ impl<'a, M: StateMachine> Replay<'a, M> {
         }
         let digest = self.what.digest.then(StateDigest::new);
         let (map, spilling) = (Map::new(), Spilling::new(self.what, self.shard));
-        Ok(Loaded { map, spilling, is_complete: true, digest, end: None, time: Time(0), entries: 0, damaged })
+        Ok(Loaded { map, spilling, missing: None, digest, end: None, time: Time(0), entries: 0, damaged })
     }
 
     /// Opens the cold files that a snapshot refers to. One that is not there costs its own values alone.

@@ -9,7 +9,7 @@ use super::{CoordinatorMessage, CoordinatorState, Reply};
 use crate::actor::keeper::Keeper;
 use crate::actor::looking_back::{replaying, states_at};
 use crate::actor::pins::Pins;
-use crate::actor::replay::{Replayed, Replaying};
+use crate::actor::replay::{Allowance, Replayed, Replaying};
 use crate::actor::shard_supervisor::SupervisorMessage;
 use crate::actor::slot::{Entity, Slot};
 use crate::error::{OpenError, VersionError};
@@ -138,7 +138,9 @@ impl<M: StateMachine> CoordinatorState<M> {
                 let (manifest, number) = (commons.keeper.manifest(), move |shard| number.number(shard));
                 let (machine, disk, follow) = (&commons.machine, commons.disk.as_ref(), commons.options.digest);
                 let replaying = replaying(machine, disk, &commons.layout, &manifest, &commons.pages);
-                let replaying = Replaying { spill: reading.spill(&number), allowance: Some(&*reading), ..replaying };
+                let (spill, allowance) = (reading.spill(&number), Some(&*reading as &dyn Allowance));
+                // The present state is given up for it: of whoever only looks, one key is the matter.
+                let replaying = Replaying { spill, allowance, whole: true, ..replaying };
                 states_at(replaying, version, follow)
             });
             let loaded = work.await.unwrap_or_else(|_| Err(OpenError::Actor { reason: "a panic".to_owned() }));

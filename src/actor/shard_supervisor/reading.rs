@@ -32,6 +32,7 @@ pub(super) fn replay<M: StateMachine>(
             pages: &commons.pages,
             spill: from.map(|from| SpillTo { from, batch, number: &number }),
             allowance: None,
+            whole: false,
         };
         let mut recovered = replaying.shard(shard, Until::End(known_end));
         let is_sound = recovered.as_ref().is_ok_and(|replayed| replayed.findings.is_empty() && replayed.is_complete);
