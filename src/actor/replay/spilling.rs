@@ -64,7 +64,7 @@ impl<'a, M: StateMachine> Spilling<'a, M> {
             if self.given_up || over == 0 {
                 return;
             }
-            match self.spill(map, SPILL_BATCH_BYTES.min(over)) {
+            match self.spill(map, SPILL_BATCH_BYTES.max(batch).min(over)) {
                 Ok(true) => self.left = 0,
                 Ok(false) => {
                     // Too long for a file, or it does not encode.
