@@ -23,6 +23,7 @@ mod digest;
 mod disk;
 mod evidence;
 mod giving_up;
+mod hanging;
 mod holds;
 #[cfg(unix)]
 mod kills;

@@ -1,11 +1,13 @@
 //! One snapshot, from the wish for a root to a file that the manifest may adopt.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Cancel;
-use super::worker::{self, Work};
+use super::prune;
+use super::worker::{self, Turn, Work, Written};
 use crate::actor::overlap::KeptRoot;
 use crate::actor::pins::Pins;
 use crate::actor::progress;
@@ -54,7 +56,7 @@ impl<M: StateMachine> TakeJob<M> {
             return Ok(None);
         }
         let at = root.end();
-        let (snapshot, record, stats) = worker::start(self.work(root), turn).await?;
+        let (pins, (snapshot, record, stats)) = self.written(self.work(root), turn, pins).await?;
         let end = record.end;
         let synced = tokio::select! {
             synced = progress::synced(&self.slot, at) => synced.map_err(|_| Failure::Declined),
@@ -66,6 +68,25 @@ impl<M: StateMachine> TakeJob<M> {
         }
         let taken = Taken { at: Progress { end: end.lsn, log_bytes }, bytes: record.bytes };
         Ok(Some(Box::new(Finished { snapshot, record, taken, stats, pins })))
+    }
+
+    /// Has it written. Once it is cancelled nothing is pinned for it any more, however long its thread hangs, and what
+    /// the thread makes in the end is of no use.
+    async fn written(&self, work: Work<M>, turn: Turn, pins: Pins<M>) -> Result<(Pins<M>, Written), Failure> {
+        let mut writing = pin!(worker::start(work, turn));
+        let ended = tokio::select! {
+            written = &mut writing => Some(written),
+            () = self.cancel.cancelled() => None,
+        };
+        if let Some(written) = ended {
+            return written.map(|written| (pins, written));
+        }
+        drop(pins);
+        // Who wanted to drop something meanwhile was not heard.
+        let ((), written) = tokio::join!(prune::prune(&self.commons.keeper, &self.slot), writing);
+        let (snapshot, ..) = written?;
+        worker::remove(&self.commons, self.slot.shard, snapshot);
+        Err(self.cancel.why())
     }
 
     /// A root with everything that was answered before.

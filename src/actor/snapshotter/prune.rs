@@ -11,7 +11,8 @@ use crate::sync::atomic::Ordering;
 /// snapshot asks again.
 ///
 /// Not of a shard that was refused or is fenced: its files may be what it takes to repair it. And not while a version
-/// is made, which may need what the manifest does not know to be needed yet; whoever makes it asks afterwards.
+/// or a snapshot is made, which may need what the manifest does not know to be needed yet; whoever makes it asks
+/// afterwards, whatever has become of it.
 pub(crate) async fn prune<M: StateMachine>(keeper: &Keeper, slot: &Slot<M>) {
     // Looked at first: a cut that begins behind that lies behind every snapshot that is in there.
     let (shard, manifest) = (slot.shard, keeper.manifest());

@@ -36,7 +36,8 @@ pub(crate) struct Work<M: StateMachine> {
     pub(crate) scan: bool,
 }
 
-type Written = (SnapshotSeq, SnapshotRecord, SnapshotStats);
+/// A file, with what the manifest and whoever asks learn of it.
+pub(super) type Written = (SnapshotSeq, SnapshotRecord, SnapshotStats);
 
 /// The right to write one, until it is dropped.
 pub(crate) type Turn = OwnedSemaphorePermit;
