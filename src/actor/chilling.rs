@@ -89,9 +89,13 @@ impl<'d, E, N: FnMut() -> ColdSeq> Chilling<'d, E, N> {
     /// Makes it durable; nothing, if nothing was copied.
     pub(crate) fn finish(self) -> Result<Option<Chilled<E>>, ColdError> {
         let Some((id, writer)) = self.writer else { return Ok(None) };
+        let Place { disk, layout, .. } = self.place;
         let written = writer.finish()?;
-        let file = Arc::new(ColdFile::open(self.place.disk, self.place.layout, id)?);
-        Ok(Some(Chilled { written, file, entries: self.entries }))
+        let file = ColdFile::open(disk, layout, id).inspect_err(|_| {
+            // It is whole, and nobody will name it. If it stays an opening finds it.
+            let _ = disk.remove(&layout.cold(id.shard, id.file));
+        })?;
+        Ok(Some(Chilled { written, file: Arc::new(file), entries: self.entries }))
     }
 }
 

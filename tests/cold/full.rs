@@ -1,5 +1,7 @@
 //! The disk is full when values are to be spilled: writers are refused, nothing is lost, and it goes on by itself.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use mainstay::kv::Kv;
@@ -81,4 +83,28 @@ async fn writes_are_refused_while_nothing_can_be_spilled_and_then_go_on() {
     runtime.shutdown().await.unwrap();
     let before = before.into_iter().filter(|path| !is_cold(path)).collect();
     assert_eq!(at_rest(&disk, &before), [""; 0]);
+}
+
+/// Guards F52: a file that is whole and cannot be opened is nobody's, and does not stay.
+#[tokio::test]
+async fn a_file_that_cannot_be_opened_again_is_removed() {
+    let (disk, mut book) = (SimDisk::new(4), Book::default());
+    let failed = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&failed);
+    disk.fail_when(move |call| {
+        let fails = call.operation == Operation::Open && is_cold(&call.path) && count.load(Ordering::SeqCst) < 2;
+        fails.then(|| count.fetch_add(1, Ordering::SeqCst)).map(|_| FaultKind::ErrorOnce)
+    });
+    let runtime = Runtime::open_on(disk.clone(), Kv, options()).await.unwrap();
+    let started = Instant::now();
+    for number in 0.. {
+        put_until_refused(&runtime, &mut book, number..number + 1).await;
+        if runtime.stats().shards[0].spills > 0 {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "nothing is spilled");
+    }
+    assert_eq!((failed.load(Ordering::SeqCst), runtime.stats().shards[0].spill_failures), (2, 2));
+    let left = || orphans(&disk).into_iter().filter(|path| is_cold(path)).count();
+    until(&runtime, "without orphans", |_| left() == 0).await;
 }
