@@ -25,6 +25,7 @@ use super::clock::Clock;
 use super::cold_files::ColdFiles;
 use super::returns::Returns;
 use super::slot::{Entity, Life, Slot, ToWriter, answer_unconfirmed};
+use super::spiller::SpillMessage;
 use crate::config::{Options, millis};
 use crate::machine::StateMachine;
 use crate::model::{ColdSeq, Lsn, Time};
@@ -72,6 +73,8 @@ pub(crate) enum ShardMessage {
 pub(crate) struct ShardArguments<M: StateMachine> {
     pub(crate) slot: Arc<Slot<M>>,
     pub(crate) life: Arc<Life<M>>,
+    /// Of the same life.
+    pub(crate) spiller: ActorRef<SpillMessage<M>>,
     pub(crate) machine: Arc<M>,
     pub(crate) options: Arc<Options>,
     pub(crate) hasher: KeyHasher,
@@ -91,6 +94,7 @@ pub(crate) struct ShardArguments<M: StateMachine> {
 pub(crate) struct ShardState<M: StateMachine> {
     slot: Arc<Slot<M>>,
     life: Arc<Life<M>>,
+    spiller: ActorRef<SpillMessage<M>>,
     machine: Arc<M>,
     hasher: KeyHasher,
     reaper: Arc<dyn Bury<Entity<M>>>,
@@ -151,7 +155,7 @@ impl<M: StateMachine> Actor for Shard<M> {
     ) -> Result<ShardState<M>, ActorProcessingErr> {
         let ShardArguments { slot, life, machine, options, hasher, headroom, map, cold_files, digest, uses, .. } =
             arguments;
-        let (time, reaper, clock) = (arguments.time, arguments.reaper, arguments.clock);
+        let (spiller, time, reaper, clock) = (arguments.spiller, arguments.time, arguments.reaper, arguments.clock);
         let shard = myself.clone();
         let returns = Returns::new(move || _ = shard.cast(ShardMessage::Return));
         let cold_files = Arc::new(cold_files.returning(Arc::clone(&returns)));
@@ -163,6 +167,7 @@ impl<M: StateMachine> Actor for Shard<M> {
             next: life.first,
             slot,
             life,
+            spiller,
             machine,
             hasher,
             reaper,

@@ -146,9 +146,8 @@ impl<M: StateMachine> ShardState<M> {
         self.cold = Some(Arc::clone(&self.cold_files) as Arc<dyn ReadCold<Entity<M>>>);
     }
 
+    /// The one of this life: where another has begun, whatever comes late from here is of no use to its spiller.
     fn tell_spiller(&self, message: SpillMessage<M>) {
-        if let Some(spiller) = &*self.slot.spiller.lock() {
-            let _ = spiller.cast(message);
-        }
+        let _ = self.spiller.cast(message);
     }
 }

@@ -50,9 +50,18 @@ impl Pair {
         };
         let cold_files =
             ColdFiles::new(slot.shard, Arc::clone(&commons.machine), replayed.cold_files, Arc::clone(&commons.pages));
+        let spawned = Actor::spawn_linked(name("spiller"), Spiller::default(), spilling, parent.clone()).await;
+        let spiller = match spawned {
+            Ok((spiller, _)) => spiller,
+            Err(error) => {
+                writer.kill();
+                return Err(error);
+            }
+        };
         let arguments = ShardArguments {
             slot: Arc::clone(slot),
             life,
+            spiller: spiller.clone(),
             machine: Arc::clone(&commons.machine),
             options: Arc::clone(&commons.options),
             hasher: commons.hasher,
@@ -64,14 +73,6 @@ impl Pair {
             time: replayed.time,
             reaper: Arc::clone(&commons.reaper),
             clock: commons.clock,
-        };
-        let spawned = Actor::spawn_linked(name("spiller"), Spiller::default(), spilling, parent.clone()).await;
-        let spiller = match spawned {
-            Ok((spiller, _)) => spiller,
-            Err(error) => {
-                writer.kill();
-                return Err(error);
-            }
         };
         let spawned = Actor::spawn_linked(name("shard"), Shard::default(), arguments, parent).await;
         match spawned {
