@@ -4,6 +4,7 @@
 //! One turn drains, applies and hands over without an await; nobody is answered here but those whose command is
 //! certainly not executed, and those whose writer sits in the kernel for too long.
 
+mod ahead;
 mod applying;
 mod batch;
 mod draining;
@@ -207,6 +208,7 @@ impl<M: StateMachine> Actor for Shard<M> {
         message: ShardMessage,
         state: &mut ShardState<M>,
     ) -> Result<(), ActorProcessingErr> {
+        let is_drain = matches!(message, ShardMessage::Drain);
         match message {
             ShardMessage::Drain => {
                 // Callers that are ready to push get to do so first: one turn for all of them costs little more than
@@ -236,20 +238,23 @@ impl<M: StateMachine> Actor for Shard<M> {
                 state.finishing = true;
             }
         }
-        let mut started = Instant::now();
-        let mut turn = state.turn(&myself);
-        while let Ok(Turn::Lacks) = turn {
-            state.thaw().await;
-            started = Instant::now();
-            turn = state.turn(&myself);
-        }
-        state.return_thawed();
+        let started = Instant::now();
+        let turn = state.turn(&myself);
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let longest = &state.slot.counters.longest_turn_us;
         if micros > longest.get() {
             longest.set(micros);
         }
-        turn?;
+        if turn? == Turn::Lacks {
+            // One read a ring: whatever else has come in, or comes meanwhile, gets its turn before the next one.
+            if is_drain {
+                state.thaw().await;
+            }
+            let _ = state.slot.lane.ring();
+        }
+        if state.lacking.is_none() {
+            state.return_thawed(&[]);
+        }
         Ok(())
     }
 }

@@ -41,9 +41,10 @@ impl<E> Thawed<E> {
         self.0.is_empty()
     }
 
-    /// The commands are done: takes everything, with the cold entries.
-    pub fn take(&mut self) -> impl Iterator<Item = Thaw<E>> + use<E> {
-        std::mem::take(&mut self.0).into_values()
+    /// Commands are done: takes what was read for them, with the cold entries, and leaves what was read for these.
+    pub fn take_all_but(&mut self, needed: &[Arc<Entry<E>>]) -> impl Iterator<Item = Thaw<E>> + use<E> {
+        let left = needed.iter().filter_map(|cold| self.0.remove_entry(&address(cold))).collect();
+        std::mem::replace(&mut self.0, left).into_values()
     }
 
     /// The command is done.

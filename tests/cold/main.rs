@@ -27,6 +27,7 @@ mod popular;
 mod random;
 mod rereading;
 mod returning;
+mod rows;
 mod snapshots;
 mod state;
 mod unreachable;

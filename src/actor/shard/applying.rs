@@ -36,11 +36,12 @@ impl From<NotExecuted> for Failed {
 impl<M: StateMachine> ShardState<M> {
     /// Applies one command, unless its caller has given it up.
     pub(super) fn take_up(&mut self, submission: Submission<M>, batch: &mut NewBatch<M>) {
-        let Submission { command, bytes, port, charge, .. } = submission;
+        let Submission { command, bytes, port, charge, hash, .. } = submission;
         batch.taken += 1;
         let position = Position { epoch: self.life.epoch, lsn: self.next };
         if port.accept(position) {
-            self.run(Lacking { bytes, port, charge, expires_ms: None }, command, batch);
+            let accepted = Lacking { bytes, port, charge, hash, has_read: false, expires_ms: None };
+            self.run(accepted, command, batch);
         } else {
             batch.held.add(charge);
         }

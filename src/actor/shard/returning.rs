@@ -4,6 +4,7 @@ use super::ShardState;
 use crate::actor::slot::Entity;
 use crate::machine::StateMachine;
 use crate::state::Thaw;
+use crate::state::map::Entry;
 use crate::sync::Arc;
 
 impl<M: StateMachine> ShardState<M> {
@@ -13,13 +14,14 @@ impl<M: StateMachine> ShardState<M> {
         self.take_back(&pairs);
     }
 
-    /// What was read for commands is not needed any more. Some of it was read before.
-    pub(super) fn return_thawed(&mut self) {
+    /// What was read for commands is not needed any more, but for these. Some of it was read before.
+    pub(super) fn return_thawed(&mut self, needed: &[Arc<Entry<Entity<M>>>]) {
         if self.scratch.thawed.is_empty() {
             return;
         }
         let now = self.map.now();
-        let again: Vec<_> = self.scratch.thawed.take().filter(|(cold, _)| cold.used(now)).collect();
+        let done = self.scratch.thawed.take_all_but(needed);
+        let again: Vec<_> = done.filter(|(cold, _)| cold.used(now)).collect();
         self.take_back(&again);
     }
 

@@ -1,7 +1,12 @@
 //! Entities that a command lacks are read, off the runtime's workers, and the command runs again.
 //!
-//! Between the runs the shard does nothing else, so what was read is still what the key has. With the command's own
-//! keys those are read that commands of its kind behind it will look for first.
+//! While they are read the shard does nothing else; between two reads everybody else who wants something of it gets a
+//! turn, so nobody waits for more than one of them. What has come of the reads is kept until the command is done,
+//! however many it takes, and found as long as the map has the very entries that it was read for.
+//!
+//! With the command's own keys those are read that commands of its kind behind it will look for [first](super::ahead).
+//! What was read is of no use to commands that lack nothing any more: it goes when the next one lacks something, but
+//! for what that one and those behind it look for.
 
 use std::io;
 use std::time::Duration;
@@ -10,9 +15,9 @@ use ractor::ActorRef;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::ahead::Ahead;
 use super::batch::NewBatch;
-use super::{BATCH_COMMANDS, ShardMessage, ShardState};
-use crate::actor::credits::Credits;
+use super::{ShardMessage, ShardState};
 use crate::actor::slot::Answer;
 use crate::error::{NotExecuted, SubmitError};
 use crate::machine::StateMachine;
@@ -26,6 +31,10 @@ pub(super) struct Lacking<M: StateMachine> {
     pub(super) bytes: Encoded,
     pub(super) port: Port<Answer<M>>,
     pub(super) charge: u32,
+    /// Of its key: where it looks first.
+    pub(super) hash: u64,
+    /// Something was read for it.
+    pub(super) has_read: bool,
     /// It waits no longer than this; none: it has not waited yet. In the lane nobody looks after it any more, and for
     /// the log it does not wait yet.
     pub(super) expires_ms: Option<u64>,
@@ -45,28 +54,30 @@ impl<M: StateMachine> ShardState<M> {
             return Some(lacking);
         }
         if !has_room {
-            lacking.refuse(&self.slot.credits, NotExecuted::StorageFull);
+            self.refuse(lacking, NotExecuted::StorageFull);
             return None;
         }
         batch.taken += 1;
         match codec::decode(&lacking.bytes) {
             Ok(command) => self.run(lacking, command, batch),
-            Err(error) => lacking.refuse(&self.slot.credits, NotExecuted::NotEncodable(error.to_string())),
+            Err(error) => self.refuse(lacking, NotExecuted::NotEncodable(error.to_string())),
         }
         self.lacking.take()
     }
 
     /// Reads what the command lacks; if that cannot be read it is not executed.
     pub(super) async fn thaw(&mut self) {
+        let Some(lacking) = &mut self.lacking else { return };
+        let (kind, hash) = (lacking.bytes.first().copied(), lacking.hash);
+        let is_next_command = !std::mem::replace(&mut lacking.has_read, true);
         let mut wanted = std::mem::take(self.scratch.wanted());
         let own = wanted.len();
-        let kind = self.lacking.as_ref().and_then(|lacking| lacking.bytes.first().copied());
-        let map = &self.map;
-        self.slot.lane.look_ahead(BATCH_COMMANDS, |waiting| {
-            if waiting.bytes.first().copied() == kind {
-                wanted.extend(map.cold_at(waiting.hash).cloned());
-            }
-        });
+        let Ahead { mut here, lacking } = self.ahead(kind);
+        if is_next_command {
+            here.extend(self.map.cold_at(hash).cloned());
+            self.return_thawed(&here);
+        }
+        wanted.extend(lacking);
         let (cold, shard, entries) = (self.cold.clone(), self.slot.shard, wanted.clone());
         let read = spawn_blocking(move || {
             let read = entries.iter().map(|entry| read_cold(cold.as_deref(), shard, entry));
@@ -109,16 +120,22 @@ impl<M: StateMachine> ShardState<M> {
 
     /// The command that lacks something is not executed. It has left no trace.
     pub(super) fn give_up_lacking(&mut self, reason: NotExecuted) {
-        self.headroom.given_up();
         if let Some(lacking) = self.lacking.take() {
-            lacking.refuse(&self.slot.credits, reason);
+            self.refuse(lacking, reason);
         }
+    }
+
+    fn refuse(&mut self, lacking: Lacking<M>, reason: NotExecuted) {
+        // Nobody makes room for it any more.
+        self.headroom.given_up();
+        self.slot.credits.give_back(lacking.charge as usize);
+        lacking.port.answer(Err(SubmitError::NotExecuted(reason)));
     }
 }
 
-impl<M: StateMachine> Lacking<M> {
-    fn refuse(self, credits: &Credits, reason: NotExecuted) {
-        credits.give_back(self.charge as usize);
-        self.port.answer(Err(SubmitError::NotExecuted(reason)));
+impl<M: StateMachine> Drop for ShardState<M> {
+    /// However the actor ends: what it has not applied will not be.
+    fn drop(&mut self) {
+        self.give_up_lacking(NotExecuted::Fenced);
     }
 }
