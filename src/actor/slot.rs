@@ -21,7 +21,6 @@ use super::rewrite_coordinator::CoordinatorMessage;
 use super::shard::ShardMessage;
 use super::shard_supervisor::SupervisorMessage;
 use super::snapshotter::SnapshotMessage;
-use super::spiller::SpillMessage;
 use super::spiller::worker::Copied;
 use crate::error::{NotExecuted, SubmitError};
 use crate::machine::StateMachine;
@@ -156,8 +155,6 @@ pub(crate) struct Slot<M: StateMachine> {
     pub(crate) overlaps: Overlaps<M>,
     /// Whom to ask for one.
     pub(crate) snapshotter: Mutex<Option<ActorRef<SnapshotMessage<M>>>>,
-    /// Who spills, in the present life.
-    pub(crate) spiller: Mutex<Option<ActorRef<SpillMessage<M>>>>,
     /// The shard's supervisor, its actor of the present life, and who makes cuts.
     pub(crate) supervisor: Mutex<Option<ActorRef<SupervisorMessage<M>>>>,
     pub(crate) actor: Mutex<Option<ActorRef<ShardMessage>>>,
@@ -273,7 +270,6 @@ impl<M: StateMachine> Slot<M> {
             snapshots: Mutex::default(),
             overlaps: Overlaps::default(),
             snapshotter: Mutex::new(None),
-            spiller: Mutex::new(None),
             supervisor: Mutex::new(None),
             actor: Mutex::new(None),
             coordinator: Mutex::new(None),

@@ -110,7 +110,6 @@ impl<M: StateMachine> Actor for Spiller<M> {
         });
         let core = Core::new(plan, files);
         myself.send_interval(LOOK, || SpillMessage::Look);
-        *slot.spiller.lock() = Some(myself.clone());
         Ok(SpillerState { commons, slot, life, myself, core, hand: Cursor::START, wanted: None, copied: None })
     }
 
