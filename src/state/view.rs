@@ -140,13 +140,17 @@ impl<E> View<E> {
     }
 
     fn find(&self, hash: u64, key: &[u8]) -> Result<Option<EntityRef<E>>, ReadError> {
-        match self.look(hash, key)? {
-            Looked::Done(entity) => Ok(entity),
-            Looked::Cold(cold) => Err(ReadError::Cold(cold.shard)),
+        let shard = self.hasher.shard(hash);
+        match self.root(shard)?.map().get(hash, key) {
+            None => Ok(None),
+            Some(Found::Here(entity)) => Ok(Some(entity)),
+            Some(Found::Cold { .. }) => Err(ReadError::Cold(shard)),
         }
     }
 
-    fn look(&self, hash: u64, key: &[u8]) -> Result<Looked<E>, ReadError> {
+    /// What is under a key, or what to read to know it.
+    pub(crate) fn looked(&self, key: &[u8]) -> Result<Looked<E>, ReadError> {
+        let hash = self.hasher.hash(key);
         let shard = self.hasher.shard(hash);
         let root = self.root(shard)?;
         Ok(match root.map().get(hash, key) {
@@ -157,11 +161,6 @@ impl<E> View<E> {
                 Looked::Cold(ColdEntity { shard, cold, entry: Arc::clone(entry), at, now })
             }
         })
-    }
-
-    /// What is under a key, or what to read to know it.
-    pub(crate) fn looked(&self, key: &[u8]) -> Result<Looked<E>, ReadError> {
-        self.look(self.hasher.hash(key), key)
     }
 
     /// How many entries of a shard have their entity in a cold file, and not in memory.
