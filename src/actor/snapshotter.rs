@@ -150,10 +150,6 @@ impl<M: StateMachine> SnapshotterState<M> {
 
     fn ended(&mut self, job: Job, ended: Result<Option<Box<Finished<M>>>, Failure>) {
         self.running.remove(&job);
-        if !matches!(ended, Ok(Some(_))) {
-            // What was not dropped because of its pins.
-            self.prune();
-        }
         let event = match ended {
             Ok(Some(finished)) => {
                 let taken = finished.taken;
@@ -219,11 +215,12 @@ impl<M: StateMachine> SnapshotterState<M> {
             Effect::Remove(job) => {
                 if let Some(finished) = self.finished.remove(&job) {
                     worker::remove(&self.commons, self.slot.shard, finished.snapshot);
-                    drop(finished.pins);
-                    self.prune();
                 }
             }
-            Effect::Prune => self.prune(),
+            Effect::Prune => {
+                let (commons, slot) = (Arc::clone(&self.commons), Arc::clone(&self.slot));
+                tokio::spawn(async move { prune::prune(&commons.keeper, &slot).await });
+            }
             Effect::Answer(token, result) => {
                 if let Some(reply) = self.asked.remove(&token) {
                     // Who does not wait any more needs no answer.
@@ -232,11 +229,6 @@ impl<M: StateMachine> SnapshotterState<M> {
                 }
             }
         }
-    }
-
-    fn prune(&self) {
-        let (commons, slot) = (Arc::clone(&self.commons), Arc::clone(&self.slot));
-        tokio::spawn(async move { prune::prune(&commons.keeper, &slot).await });
     }
 
     fn take(&mut self, job: Job) {

@@ -16,7 +16,8 @@
 //! - whoever asks is answered once, by a job that began after the question;
 //! - what counts as "since the last one" is counted from the position that was adopted, not from when it was;
 //! - a file is removed only if it was certainly not adopted; after one of which nobody knows that, none is begun
-//!   unasked.
+//!   unasked;
+//! - while a job runs nothing of the shard is dropped, so however it ends, what is not needed goes then.
 
 use std::collections::BTreeSet;
 
@@ -113,7 +114,7 @@ pub enum Effect {
     Cancel(Job),
     /// Have the manifest adopt its file.
     Adopt(Job),
-    /// Remove its file.
+    /// Remove its file, and let go of what was kept for it.
     Remove(Job),
     /// Drop what is no longer needed.
     Prune,
@@ -199,6 +200,7 @@ impl Snapshots {
                     self.fail(now_ms, failure, effects);
                 }
                 self.given_up.remove(&job);
+                effects.push(Effect::Prune);
             }
             Event::Adopted(job, outcome) => self.on_adopted(now_ms, job, outcome, effects),
             Event::Cancel(why) => self.give_up(now_ms, why, effects),
@@ -244,6 +246,7 @@ impl Snapshots {
     fn on_written(&mut self, job: Job, taken: Option<Taken>, effects: &mut Vec<Effect>) {
         if self.given_up.remove(&job) {
             effects.extend(taken.map(|_| Effect::Remove(job)));
+            effects.push(Effect::Prune);
         }
         if self.phase != Phase::Taking(job) {
             return;
@@ -253,7 +256,10 @@ impl Snapshots {
                 self.phase = Phase::Adopting(job, taken);
                 effects.push(Effect::Adopt(job));
             }
-            None => self.succeed(effects),
+            None => {
+                self.succeed(effects);
+                effects.push(Effect::Prune);
+            }
         }
     }
 
@@ -270,7 +276,7 @@ impl Snapshots {
             }
             // The log begins behind it: a rewrite was faster, and what this one holds is in a newer one.
             EditOutcome::Declined(Declined::Backwards) => {
-                effects.push(Effect::Remove(job));
+                effects.extend([Effect::Remove(job), Effect::Prune]);
                 return self.succeed(effects);
             }
             EditOutcome::Declined(_) => Failure::Declined,
@@ -278,7 +284,7 @@ impl Snapshots {
             EditOutcome::Indeterminate => Failure::Indeterminate,
         };
         if outcome != EditOutcome::Indeterminate {
-            effects.push(Effect::Remove(job));
+            effects.extend([Effect::Remove(job), Effect::Prune]);
         }
         self.fail(now_ms, failure, effects);
     }

@@ -36,12 +36,13 @@ mod tests;
 mod writer;
 mod written;
 
+pub use super::new_file::SYNC_BYTES;
 pub use error::ColdError;
 pub use file::{ColdFile, Page};
 pub use page::fits;
 pub use scan::{Found, Scanned, Value, scan};
 pub use shelf::Shelf;
-pub use writer::{ColdWriter, SYNC_BYTES};
+pub use writer::ColdWriter;
 pub use written::Written;
 
 use super::bytes::{array, put, u32_at, u64_at};

@@ -11,6 +11,7 @@ pub mod frame;
 pub mod layout;
 pub mod line;
 pub mod manifest_log;
+mod new_file;
 pub mod recovery;
 pub mod segment;
 pub mod segment_file;

@@ -33,10 +33,11 @@ mod scan;
 mod tests;
 mod writer;
 
+pub use super::new_file::SYNC_BYTES;
 pub use block::Value;
 pub use reader::{Expected, Summary, Visit, peek_header, read, verify};
 pub use scan::{Scanned, scan};
-pub use writer::{SYNC_BYTES, SnapshotWriter, Written};
+pub use writer::{SnapshotWriter, Written};
 
 use super::bytes::{array, put, u32_at, u64_at};
 use crate::model::{DirectoryId, Epoch, Lsn, Position, ShardId, SnapshotSeq, Time};

@@ -48,6 +48,8 @@ struct World {
     looks: u32,
     cancels: u32,
     bad_edits: u32,
+    /// What is not needed was kept while a job ran that has ended since.
+    is_kept_back: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +86,7 @@ impl World {
             looks: 4,
             cancels: 1,
             bad_edits: 1,
+            is_kept_back: false,
         }
     }
 
@@ -130,10 +133,11 @@ impl World {
                 self.adopting = Some(job);
             }
             Effect::Remove(job) => {
+                self.is_kept_back = true;
                 assert!(!self.named.contains(&job) && !self.unsure.contains(&job), "removes what may be named");
                 assert!(self.files.remove(&job).is_some(), "removes what is not there");
             }
-            Effect::Prune => {}
+            Effect::Prune => self.is_kept_back = false,
             Effect::Answer(token, result) => {
                 let asked = self.waiting.remove(&token).expect("who asked is answered once");
                 if result.is_ok() {
@@ -204,11 +208,13 @@ impl Model for World {
             }
             Step::Nothing(job) => {
                 self.running.remove(&job);
+                self.is_kept_back = true;
                 self.feed(Event::Written(job, None));
             }
             Step::Fail(job) => {
                 self.queued.remove(&job);
                 self.running.remove(&job);
+                self.is_kept_back = true;
                 self.feed(Event::Failed(job, Failure::Failed));
             }
             Step::Edit(outcome) => {
@@ -229,6 +235,7 @@ impl Model for World {
     fn at_rest(&self) {
         assert!(self.waiting.is_empty(), "somebody waits for ever");
         assert!(!self.core.is_busy(), "it waits for nothing");
+        assert!(!self.is_kept_back, "nobody drops what was kept while a job ran");
     }
 }
 

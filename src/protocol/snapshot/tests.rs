@@ -62,11 +62,11 @@ fn who_asks_is_served_by_a_job_that_begins_later() {
     assert_eq!(feed(&mut core, 0, Event::Requested(8)), []);
     assert_eq!(
         feed(&mut core, 0, Event::Written(1, None)),
-        [Effect::Answer(7, Ok(())), Effect::Take(2)],
+        [Effect::Answer(7, Ok(())), Effect::Prune, Effect::Take(2)],
         "nothing to hold is no failure"
     );
     let failed = Effect::Answer(8, Err(Failure::Failed));
-    assert_eq!(feed(&mut core, 0, Event::Failed(2, Failure::Failed)), [failed]);
+    assert_eq!(feed(&mut core, 0, Event::Failed(2, Failure::Failed)), [failed, Effect::Prune]);
 }
 
 /// Guards F62: a job that hangs is given up, and what it makes later is removed.
@@ -81,7 +81,7 @@ fn a_job_beyond_its_deadline_is_given_up() {
     assert_eq!(feed(&mut core, 60_000, Event::Looked(at(9, 9_000))), [Effect::Cancel(1), late]);
     assert_eq!(feed(&mut core, 99_999, Event::Looked(at(9, 9_000))), [], "one thread hangs already");
     assert_eq!(feed(&mut core, 99_999, Event::Requested(8)), [Effect::Take(2)]);
-    assert_eq!(feed(&mut core, 99_999, Event::Written(1, Some(taken(9, 1)))), [Effect::Remove(1)]);
+    assert_eq!(feed(&mut core, 99_999, Event::Written(1, Some(taken(9, 1)))), [Effect::Remove(1), Effect::Prune]);
 }
 
 /// What was asked for is there, if not in this file.
@@ -91,7 +91,8 @@ fn who_is_overtaken_by_a_rewrite_has_not_failed() {
     feed(&mut core, 0, Event::Requested(7));
     feed(&mut core, 0, Event::Written(1, Some(taken(9, 1))));
     let overtaken = EditOutcome::Declined(Declined::Backwards);
-    assert_eq!(feed(&mut core, 0, Event::Adopted(1, overtaken)), [Effect::Remove(1), Effect::Answer(7, Ok(()))]);
+    let effects = feed(&mut core, 0, Event::Adopted(1, overtaken));
+    assert_eq!(effects, [Effect::Remove(1), Effect::Prune, Effect::Answer(7, Ok(()))]);
     assert!(!core.has_failed());
 }
 
@@ -109,7 +110,7 @@ fn a_file_of_uncertain_fate_stays() {
         assert_eq!(feed(&mut core, 0, Event::Cancel(Failure::Cancelled)), [], "it is too late for that");
         let mut expected = vec![Effect::Answer(7, Err(failure))];
         if removes {
-            expected.insert(0, Effect::Remove(1));
+            expected.splice(0..0, [Effect::Remove(1), Effect::Prune]);
         }
         assert_eq!(feed(&mut core, 0, Event::Adopted(1, outcome)), expected);
     }

@@ -6,22 +6,18 @@
 //!
 //! Not here: the record that names the file. Until there is one, the file is a left-over.
 
-use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::footer::{Content, Footer};
 use super::page::{self, PAGE_BYTES, fits};
 use super::written::{Place, Written};
 use super::{ColdHeader, ColdId, SECTOR_BYTES};
 use crate::model::Location;
-use crate::storage::disk::{Disk, DiskFile};
+use crate::storage::disk::Disk;
 use crate::storage::error::{DiskError, IoContext};
 use crate::storage::layout::Layout;
-
-/// The file is synced each time this much was written, in bytes: a sync of the log on the same disk waits for what a
-/// sync beside it has to write, so that must never be much.
-pub const SYNC_BYTES: usize = 1024 * 1024;
+use crate::storage::new_file::NewFile;
 
 /// So much is written at once. A longer page is written by itself.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -30,12 +26,9 @@ const BUFFER_BYTES: usize = 256 * 1024;
 #[derive(Debug)]
 pub struct ColdWriter<'d> {
     disk: &'d dyn Disk,
-    file: Box<dyn DiskFile>,
-    path: PathBuf,
+    file: NewFile,
     dir: PathBuf,
     is_durable: bool,
-    /// Something has failed, or is just being tried.
-    failed: bool,
     header: ColdHeader,
     hash_key: [u8; 32],
     content: Content,
@@ -47,21 +40,18 @@ pub struct ColdWriter<'d> {
     places: Vec<Place>,
     values: u64,
     payload_bytes: u64,
-    /// What follows `written`.
+    /// What follows it in the file.
     buffer: Vec<u8>,
-    written: u64,
-    unsynced: usize,
-    syncing: Duration,
 }
 
 impl<'d> ColdWriter<'d> {
     /// Makes the file under its own name. The number must be one that nobody has used.
     ///
     /// # Errors
-    /// [`io::ErrorKind::AlreadyExists`]: there is one of that name; it was not touched. Or the call failed.
+    /// [`AlreadyExists`](std::io::ErrorKind::AlreadyExists): there is one of that name; it was not touched. Or the call failed.
     pub fn create(disk: &'d dyn Disk, layout: &Layout, id: ColdId, schema: u32) -> Result<Self, DiskError> {
-        let (path, dir) = (layout.cold(id.shard, id.file), layout.shard(id.shard));
-        let file = disk.create(&path).context("create", &path)?;
+        let file = NewFile::create(disk, layout.cold(id.shard, id.file))?;
+        let dir = layout.shard(id.shard);
         let header = ColdHeader { schema, id };
         let (bytes, hash) = header.encode();
         let hash_key = id.hash_key();
@@ -72,10 +62,8 @@ impl<'d> ColdWriter<'d> {
         Ok(Self {
             disk,
             file,
-            path,
             dir,
             is_durable: false,
-            failed: false,
             header,
             hash_key,
             content: Content::new(&hash_key, &hash),
@@ -86,9 +74,6 @@ impl<'d> ColdWriter<'d> {
             values: 0,
             payload_bytes: 0,
             buffer,
-            written: 0,
-            unsynced: 0,
-            syncing: Duration::ZERO,
         })
     }
 
@@ -106,19 +91,18 @@ impl<'d> ColdWriter<'d> {
     /// # Errors
     /// Those of [`ColdWriter::push`].
     pub fn push_as(&mut self, schema: u32, key: &[u8], value: &[u8]) -> Result<(), DiskError> {
-        self.step(|writer| {
-            if !fits(key, value) {
-                return writer.refuse("a value is too long");
-            }
-            let is_full = writer.page.len() + page::slot_bytes(key, value) > PAGE_BYTES;
-            if is_full || schema != writer.page_schema {
-                writer.close_page()?;
-            }
-            page::push(&mut writer.page, key, value);
-            writer.page_schema = schema;
-            writer.page_slots += 1;
-            if writer.page.len() >= PAGE_BYTES { writer.close_page() } else { Ok(()) }
-        })
+        self.file.check()?;
+        if !fits(key, value) {
+            return Err(self.file.refuse("a value is too long"));
+        }
+        let is_full = self.page.len() + page::slot_bytes(key, value) > PAGE_BYTES;
+        if is_full || schema != self.page_schema {
+            self.close_page()?;
+        }
+        page::push(&mut self.page, key, value);
+        self.page_schema = schema;
+        self.page_slots += 1;
+        if self.page.len() >= PAGE_BYTES { self.close_page() } else { Ok(()) }
     }
 
     /// Bytes so far, those included that make no whole page yet.
@@ -132,54 +116,37 @@ impl<'d> ColdWriter<'d> {
     /// # Errors
     /// A call failed, now or before. The file is removed again, as far as that goes; if it stays nobody names it.
     pub fn finish(mut self) -> Result<Written, DiskError> {
-        self.step(|writer| {
-            writer.close_page()?;
-            let footer = Footer {
-                pages: writer.places.len() as u64,
-                values: writer.values,
-                payload_bytes: writer.payload_bytes,
-                file_bytes: writer.end() + SECTOR_BYTES as u64,
-            };
-            writer.buffer.extend_from_slice(&footer.encode(&writer.content));
-            writer.flush()?;
-            writer.sync()?;
-            let started = Instant::now();
-            writer.disk.sync_dir(&writer.dir).context("sync", &writer.dir)?;
-            writer.syncing += started.elapsed();
-            Ok(())
-        })?;
+        self.file.check()?;
+        self.close_page()?;
+        let footer = Footer {
+            pages: self.places.len() as u64,
+            values: self.values,
+            payload_bytes: self.payload_bytes,
+            file_bytes: self.end() + SECTOR_BYTES as u64,
+        };
+        self.buffer.extend_from_slice(&footer.encode(&self.content));
+        self.flush()?;
+        self.file.sync()?;
+        let started = Instant::now();
+        self.disk.sync_dir(&self.dir).context("sync", &self.dir)?;
+        let syncing = self.file.syncing() + started.elapsed();
         self.is_durable = true;
         // What is cold is not read soon, and memory is what it was written for.
-        let _ = self.file.drop_cache();
+        self.file.drop_cache();
         Ok(Written {
             file: self.header.id.file,
-            bytes: self.written,
+            bytes: self.file.written(),
             values: self.values,
             pages: self.places.len() as u64,
             payload_bytes: self.payload_bytes,
-            syncing: self.syncing,
+            syncing,
             places: std::mem::take(&mut self.places),
         })
     }
 
-    /// Takes a step unless one has failed before: a file whose write or sync has failed is never used again.
-    fn step(&mut self, step: impl FnOnce(&mut Self) -> Result<(), DiskError>) -> Result<(), DiskError> {
-        if self.failed {
-            return Err(io::Error::other("writing it has failed before")).context("write", &self.path);
-        }
-        self.failed = true;
-        step(self)?;
-        self.failed = false;
-        Ok(())
-    }
-
-    fn refuse(&self, reason: &'static str) -> Result<(), DiskError> {
-        Err(io::Error::new(io::ErrorKind::InvalidInput, reason)).context("write", &self.path)
-    }
-
     /// Where the next page begins.
     fn end(&self) -> u64 {
-        self.written + self.buffer.len() as u64
+        self.file.written() + self.buffer.len() as u64
     }
 
     fn close_page(&mut self) -> Result<(), DiskError> {
@@ -187,7 +154,7 @@ impl<'d> ColdWriter<'d> {
             return Ok(());
         }
         let Ok(sector) = u32::try_from(self.end() / Location::SECTOR_BYTES) else {
-            return self.refuse("the file is too long");
+            return Err(self.file.refuse("the file is too long"));
         };
         let used = self.page.len().saturating_sub(page::HEADER_BYTES) as u64;
         let slots = self.page_slots;
@@ -201,7 +168,7 @@ impl<'d> ColdWriter<'d> {
         }
         if self.page.len() > BUFFER_BYTES {
             let page = std::mem::take(&mut self.page);
-            self.write(&page)?;
+            self.file.write(&page)?;
         } else {
             self.buffer.extend_from_slice(&self.page);
         }
@@ -213,30 +180,8 @@ impl<'d> ColdWriter<'d> {
     }
 
     fn flush(&mut self) -> Result<(), DiskError> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        self.write(&buffer)?;
-        buffer.clear();
-        self.buffer = buffer;
-        Ok(())
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
-        for piece in bytes.chunks(SYNC_BYTES) {
-            self.file.write_all_at(piece, self.written).context("write", &self.path)?;
-            self.written += piece.len() as u64;
-            self.unsynced += piece.len();
-            if self.unsynced >= SYNC_BYTES {
-                self.sync()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn sync(&mut self) -> Result<(), DiskError> {
-        let started = Instant::now();
-        self.file.sync().context("sync", &self.path)?;
-        self.syncing += started.elapsed();
-        self.unsynced = 0;
+        self.file.write(&self.buffer)?;
+        self.buffer.clear();
         Ok(())
     }
 }
@@ -245,7 +190,7 @@ impl Drop for ColdWriter<'_> {
     fn drop(&mut self) {
         // Nobody names what is not durable. A left-over would only cost space until the next sweep.
         if !self.is_durable {
-            let _ = self.disk.remove(&self.path);
+            let _ = self.disk.remove(self.file.path());
         }
     }
 }
