@@ -66,7 +66,8 @@ pub struct Options {
     /// as long again.
     pub submit_deadline: Duration,
     /// A command that was taken up and not answered after this long is `Unconfirmed`. At least 1 ms; default 2 s. It
-    /// begins when the command's batch has been applied and handed to the log's writer.
+    /// begins when the command's batch has been applied and handed to the log's writer. Before that, a command that
+    /// waits as long for one read of a cold file is `NotExecuted(Unreadable)`.
     pub sync_deadline: Duration,
     /// How long `view` waits for a shard to publish before its keys are `Stale`. At least 1 ms; default 2 s.
     pub view_deadline: Duration,
@@ -92,8 +93,9 @@ pub struct Options {
     pub compaction_bytes_per_second: u64,
     /// Follow the state with a digest: marks, snapshots and versions record it, and recovery, rollback and backup
     /// compare it. Every command then costs a microsecond or more for each entry that it writes, and reads what it
-    /// overwrites; so does every entry that a recovery loads. An entity must always have the same encoding. Default
-    /// `false`: only rewrites and backups take a digest, by a scan of their own.
+    /// overwrites; an entry that a recovery loads costs half of that. An entity must always have the same encoding.
+    /// Default `false`: only backups, and rewrites of shards that have nothing in cold files, take a digest, by a scan
+    /// of their own.
     pub digest: bool,
     /// What to do with a logged command that cannot be replayed. Default: [`Poison::Refuse`].
     pub poison: Poison,

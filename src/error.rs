@@ -163,13 +163,13 @@ pub enum NotExecuted {
          places, which cannot be spilled, and {growth_bytes} more are needed"
     )]
     OutOfMemory {
-        /// The shard's share, [`MemoryLimits::state_bytes`](crate::MemoryLimits::state_bytes).
+        /// The shard's share in bytes, [`MemoryLimits::state_bytes`](crate::MemoryLimits::state_bytes).
         share_bytes: u64,
-        /// What its state takes, as [`ShardStats::memory_bytes`](crate::ShardStats::memory_bytes).
+        /// What its state takes in bytes, as [`ShardStats::memory_bytes`](crate::ShardStats::memory_bytes).
         memory_bytes: u64,
-        /// What of that cannot be spilled, as [`ShardStats::keys_bytes`](crate::ShardStats::keys_bytes).
+        /// What of that cannot be spilled, in bytes, as [`ShardStats::keys_bytes`](crate::ShardStats::keys_bytes).
         keys_bytes: u64,
-        /// How much more it would take with this command.
+        /// How many bytes more it would take with this command.
         growth_bytes: u64,
     },
     /// There is no space on the disk for the log to go on. The shard goes on by itself when there is.
@@ -303,8 +303,9 @@ pub enum VersionError {
         reason: String,
     },
     /// What has to be in memory of the version's state, its keys at least, has no place in the shard's share of
-    /// [`Options::memory`](crate::Options::memory) beside what is there now. Nothing was touched. Delete keys, or open
-    /// the directory with a larger limit; `mainstay rollback` goes back without reading a state into memory.
+    /// [`Options::memory`](crate::Options::memory) beside what is there now, or what is there now made no more room for
+    /// [`VersionOptions::sync_deadline`](crate::VersionOptions::sync_deadline). Nothing was touched. Delete keys, or
+    /// open the directory with a larger limit; `mainstay rollback` goes back without reading a state into memory.
     #[error(
         "{version} cannot be gone back to: at least {bytes} bytes of {shard} have to be in memory, and {allowed} may be"
     )]
@@ -313,9 +314,9 @@ pub enum VersionError {
         version: VersionId,
         /// The shard.
         shard: ShardId,
-        /// So much of its state there was in memory when it became too much.
+        /// So many bytes of its state there were in memory when it became too much.
         bytes: u64,
-        /// So much there may be.
+        /// So many there may be.
         allowed: u64,
     },
     /// No version is that old.

@@ -23,7 +23,9 @@ use crate::storage::codec::{self, CodecError};
 /// that hangs when its shard is given up may overlap with that replay, and counts for nothing. So keep state in
 /// entities, and in `self` only what never changes.
 ///
-/// `key`, encoding and decoding run in whichever task submits, any number at a time.
+/// `key`, and encoding and decoding of commands, run in whichever task submits, any number at a time. Entities are
+/// encoded by threads that write snapshots and cold files, and in a shard that follows a digest; they are decoded,
+/// upcast and measured by recoveries and by threads that read cold files.
 ///
 /// # Keys
 /// Any bytes, the empty key included. No length is too long by itself: a key that comes with a command is bounded by
@@ -77,8 +79,8 @@ pub trait StateMachine: Send + Sync + 'static {
     /// What a client gets back. Never logged: a replay drops it.
     type Reply: Send + 'static;
 
-    /// Version of the encodings of `Command` and `Entity`, stored with every batch and snapshot. Raise it whenever
-    /// either changes, and teach [`upcast_command`](StateMachine::upcast_command) and
+    /// Version of the encodings of `Command` and `Entity`, stored with every batch, snapshot and page of a cold file.
+    /// Raise it whenever either changes, and teach [`upcast_command`](StateMachine::upcast_command) and
     /// [`upcast_entity`](StateMachine::upcast_entity) the old one.
     const SCHEMA: u32;
 
@@ -115,8 +117,9 @@ pub trait StateMachine: Send + Sync + 'static {
         Err(CodecError::unknown_schema(schema, Self::SCHEMA))
     }
 
-    /// Decodes an entity that a snapshot has under another schema. Refuses by default, and then the shard is refused:
-    /// such a snapshot is never passed over for an older one.
+    /// Decodes an entity that a snapshot or a cold file has under another schema. Refuses by default: then a shard with
+    /// such a snapshot is refused, which is never passed over for an older one, and an entity in a cold file is
+    /// [`Unreadable`](crate::ReadError::Unreadable).
     ///
     /// # Errors
     /// The schema is not known, or the bytes are not of it.
@@ -126,7 +129,8 @@ pub trait StateMachine: Send + Sync + 'static {
     }
 
     /// Memory that an entity takes beyond `size_of::<Entity>()`, in bytes: what it has on the heap. Asked at every
-    /// [`Txn::put`]; by default the length of the encoding, which costs an encoding each time.
+    /// [`Txn::put`], and for each entity that is read from a snapshot or a cold file; by default the length of the
+    /// encoding, which costs an encoding each time.
     ///
     /// An entry is accounted with this, the entity's size, the length of its key, and 96 bytes. The sum is what
     /// [`ShardStats::memory_bytes`](crate::ShardStats::memory_bytes) shows and
@@ -137,8 +141,8 @@ pub trait StateMachine: Send + Sync + 'static {
     }
 }
 
-/// Where and when a command is applied: the same on every replay. After a run that panicked, or that there was no
-/// memory for, the next command gets the same position.
+/// Where and when a command is applied: the same on every replay. After a run that panicked, that there was no
+/// memory for, or that read what cannot be read, the next command gets the same position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct At {
     /// The shard.

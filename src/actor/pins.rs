@@ -1,14 +1,14 @@
 //! Keeps files: while pins are held, nothing that is part of the data is dropped, but by a rollback.
 //!
-//! For whoever needs files that the manifest does not know to be needed: a cut that is not in it yet, a backup whose
-//! version retention may retire.
+//! For whoever needs files that the manifest does not know to be needed: a cut or a snapshot that is not in it yet, a
+//! backup or a rollback whose version retention may retire, a look back at one.
 
 use super::slot::Slot;
 use crate::machine::StateMachine;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 
-/// See the module. Every shard's.
+/// See the module. Of some shards.
 pub(crate) struct Pins<M: StateMachine>(Vec<Arc<Slot<M>>>);
 
 impl<M: StateMachine> Pins<M> {

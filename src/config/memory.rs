@@ -18,8 +18,8 @@ use crate::protocol::headroom::SPARE_PART;
 /// whatever the application takes itself.
 ///
 /// - **The state** gets what the others leave: eleven sixteenths, and more of a large limit, in equal shares for the
-///   shards. From seven eighths of its share on a shard [spills](crate::Options::spill), and so does a recovery; where
-///   keys take more than that, from a sixteenth above them on. What was replaced since readers were last shown a new
+///   shards. From seven eighths of its share on a shard [spills](crate::Options::spill), and so does a recovery; or
+///   from a sixteenth of it above its keys, where that is more. What was replaced since readers were last shown a new
 ///   state is kept for them, beside a full share a sixteenth of it at most. Where spilling is off, does not help or
 ///   fails, a command that would grow the shard beyond its share is `NotExecuted(OutOfMemory)`; reads, and commands
 ///   that free memory, go on. A recovery then replays what was logged, and a shard beyond its share takes what does not
@@ -71,9 +71,10 @@ pub struct MemoryLimits {
     /// For the commands of each shard that are on their way, from `submit` to the answer.
     pub lane_bytes: u32,
     /// For what the writer of each shard's log keeps until it is synced, and one frame more: to be held against
-    /// [`ShardStats::log_kept_bytes`](crate::ShardStats::log_kept_bytes).
+    /// [`ShardStats::log_kept_bytes`](crate::ShardStats::log_kept_bytes). Without a limit
+    /// [`Options::segment_bytes`](crate::Options::segment_bytes).
     pub log_bytes: u64,
-    /// For the cache of what was read from cold files, of all shards together.
+    /// For the cache of what was read from cold files, of all shards together. Without a limit 64 MiB.
     pub cache_bytes: u64,
     /// For what each running snapshot of a shard keeps alive, to be held against
     /// [`ShardStats::snapshot_overlap_bytes`](crate::ShardStats::snapshot_overlap_bytes); `None`: no limit.

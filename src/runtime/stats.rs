@@ -66,10 +66,12 @@ pub struct ShardStats {
     pub restarts: u64,
     /// Entries in the working state, as of the last batch with commands.
     pub entries: u64,
-    /// Memory of the working state in bytes, as accounted (see [`StateMachine::heap_bytes`]), as of the same batch.
+    /// Memory of the working state in bytes, as accounted (see [`StateMachine::heap_bytes`]), as of the same batch
+    /// or what was spilled or came back after it.
     pub memory_bytes: u64,
     /// What of that no spill frees: the keys, the places of entities that are in cold files, and what an entry takes
-    /// beside them, as of the same batch. When it reaches [`MemoryLimits::state_bytes`] there is no room for more keys.
+    /// beside them, as of the same moment. When it reaches [`MemoryLimits::state_bytes`] there is no room for more
+    /// keys.
     pub keys_bytes: u64,
     /// Memory of a state that a rollback reads, beside `memory_bytes`, in bytes as accounted; the shard spills to make
     /// room for it. 0 when none does.

@@ -137,9 +137,9 @@ impl<M: StateMachine> Runtime<M> {
     ///
     /// # Errors
     /// [`VersionError`]. [`VersionError::Unknown`], [`VersionError::Unreachable`], [`VersionError::OutOfMemory`] (keys
-    /// alone are too much for two states), [`VersionError::Deadline`] (to read it took longer than
-    /// [`VersionOptions::write_deadline`](crate::VersionOptions::write_deadline)) and [`VersionError::Cancelled`]:
-    /// nothing was touched.
+    /// alone are too much for two states, or the present one makes no room), [`VersionError::Deadline`] (to read it took
+    /// longer than [`VersionOptions::write_deadline`](crate::VersionOptions::write_deadline)) and
+    /// [`VersionError::Cancelled`]: nothing was touched.
     /// [`VersionError::Shard`]: it is fenced or refused, and nothing was touched, or the version counts and this shard
     /// could not go on. [`VersionError::Indeterminate`]: the manifest failed; all shards are fenced, and the next
     /// opening knows.
@@ -170,13 +170,17 @@ impl<M: StateMachine> Runtime<M> {
     }
 
     /// Makes another directory that opens as a runtime with the state of this moment: a consistent cut, as
-    /// [`Runtime::mark`] makes one. `dir` must not exist, or be empty; its parent must exist. Snapshots and full log
-    /// files get a second name there where the file systems allow it, and are copied elsewhere; everything is verified,
-    /// and the digest of what each snapshot holds is taken and held against those that were recorded.
+    /// [`Runtime::mark`] makes one. `dir` must not exist, or be empty; its parent must exist. Snapshots, their
+    /// cold files and full log files get a second name there where the file systems allow it, and are copied elsewhere;
+    /// everything is verified, and the digest of what each snapshot holds is taken and held against those that were
+    /// recorded.
     /// Commands go on meanwhile. To restore, open the backup, or a copy of it.
     ///
     /// The backup holds that one version, which is returned. Here it does not count for
     /// [`VersionOptions::keep`](crate::VersionOptions::keep), and is retired again.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     ///
     /// # Errors
     /// [`BackupFailed`]. What was made of the directory is left there, without a manifest: it does not open.
@@ -247,6 +251,9 @@ impl<M: StateMachine> Runtime<M> {
     /// Its state may have as much in memory as the runtime's own limit, [`MemoryLimits::limit`](crate::MemoryLimits),
     /// allows for everything, and has that beside it, as long as the view is held: where so much is not to be had,
     /// [`Runtime::open_at`] takes another limit. What it reads from cold files is in the runtime's cache.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     ///
     /// # Errors
     /// As [`Runtime::open_at`].

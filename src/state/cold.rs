@@ -101,19 +101,17 @@ impl ColdUse {
         self.values += 1;
     }
 
-    /// One less. Says whether it was the file's last.
-    pub fn remove(&mut self, location: Location) -> bool {
+    /// One less.
+    pub fn remove(&mut self, location: Location) {
         let Some(count) = self.files.get_mut(&location.file) else {
             debug_assert!(false, "{location:?} was counted when it came");
-            return false;
+            return;
         };
         *count -= 1;
         self.values -= 1;
-        let is_last = *count == 0;
-        if is_last {
+        if *count == 0 {
             self.files.remove(&location.file);
         }
-        is_last
     }
 
     /// Values of a file.

@@ -1,7 +1,7 @@
 //! What readers hold: one published root per shard.
 //!
-//! A view never changes and never waits. It is not a cut across shards: each root is its shard's own latest. Holding
-//! a view keeps its roots' memory alive; take a new one for every request rather than keeping one.
+//! A view never changes and never waits for a shard. It is not a cut across shards: each root is its shard's own
+//! latest. Holding a view keeps its roots' memory alive; take a new one for every request rather than keeping one.
 
 use std::sync::Arc;
 
@@ -47,8 +47,9 @@ pub enum ReadError {
 
 /// An unchanging picture of all shards: one published root each, see [`Runtime::view`](crate::Runtime::view).
 ///
-/// Reading from it never waits, whatever the shards do meanwhile; it may be shared by threads and cloned for little. It
-/// is not a cut: each root is its shard's own latest. It keeps its roots' memory alive, so take a new one for every
+/// Reading from it never waits for a shard, whatever that does meanwhile; [`View::read`] and its like wait for the disk
+/// where an entity is in a cold file. It may be shared by threads and cloned for little. It is not a cut: each root is
+/// its shard's own latest. It keeps its roots' memory alive, and their cold files open, so take a new one for every
 /// request rather than keeping one.
 ///
 /// A shard whose root could not be had is an error on its own keys only. A view of

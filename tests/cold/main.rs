@@ -5,6 +5,9 @@
 
 #[path = "../support/complete.rs"]
 mod complete;
+#[cfg(target_os = "linux")]
+#[path = "../support/descriptors.rs"]
+mod descriptors;
 #[path = "../support/random.rs"]
 mod dice;
 #[path = "../support/mod.rs"]
@@ -12,6 +15,8 @@ mod support;
 
 mod backups;
 mod book;
+#[cfg(target_os = "linux")]
+mod closing;
 mod crashes;
 mod damage;
 mod disk;

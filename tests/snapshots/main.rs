@@ -6,6 +6,9 @@
 
 #[path = "../support/complete.rs"]
 mod complete;
+#[cfg(target_os = "linux")]
+#[path = "../support/descriptors.rs"]
+mod descriptors;
 #[path = "../support/gate.rs"]
 mod gate;
 #[path = "../support/random.rs"]

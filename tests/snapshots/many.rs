@@ -16,6 +16,8 @@ use mainstay::{Options, Runtime, ShardId};
 
 use super::disk::{manifest_on_disk, until};
 use super::reclaim::{files, write};
+#[cfg(target_os = "linux")]
+use crate::descriptors::open_files;
 use crate::support::{Counters, add, directory, small};
 
 const REWRITES: u32 = 200;
@@ -29,14 +31,6 @@ fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-}
-
-/// Descriptors of files below a directory.
-#[cfg(target_os = "linux")]
-fn open_files(dir: &Path) -> usize {
-    let dir = dir.canonicalize().unwrap();
-    let links = fs::read_dir("/proc/self/fd").unwrap();
-    links.filter(|link| fs::read_link(link.as_ref().unwrap().path()).is_ok_and(|file| file.starts_with(&dir))).count()
 }
 
 /// Guards F25, F30, F41, F56, F57: files, descriptors and memory stay flat over as many rewrites as one likes.
@@ -60,7 +54,7 @@ async fn two_hundred_rewrites_leave_nothing_behind() {
             (warm, most_files, most_open) = (resident(), 0, 0);
         }
         most_files = most_files.max(count());
-        most_open = most_open.max(open_files(dir.path()));
+        most_open = most_open.max(open_files(dir.path()).len());
     }
     let grown = resident().saturating_sub(warm);
     println!(

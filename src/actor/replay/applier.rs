@@ -127,7 +127,7 @@ impl<M: StateMachine> Applier<'_, M> {
         }
         match txn.land() {
             Some(_) => self.spilling.uses = ColdUse::default(),
-            None => self.scratch.freed().iter().for_each(|location| _ = self.spilling.uses.remove(*location)),
+            None => self.scratch.freed().iter().for_each(|location| self.spilling.uses.remove(*location)),
         }
         Ok(true)
     }

@@ -14,6 +14,7 @@ use crate::protocol::headroom::Size;
 use crate::protocol::spill::{Handed, Job};
 use crate::state::ReadCold;
 use crate::state::map::{Entry, Key};
+use crate::storage::cold::ColdFile;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 
@@ -24,6 +25,7 @@ const TURN_ENTRIES: usize = 1024;
 pub(super) struct Handing<M: StateMachine> {
     job: Job,
     file: ColdSeq,
+    open: Arc<ColdFile>,
     bytes: u64,
     sources: Vec<ColdSeq>,
     left: std::vec::IntoIter<(Arc<Entry<Entity<M>>>, Location)>,
@@ -53,21 +55,19 @@ impl<M: StateMachine> ShardState<M> {
         self.tell_spiller(SpillMessage::Root(job, self.map.clone()));
     }
 
-    /// A file has come: readers can have it from now on, and its entries are replaced turn by turn.
+    /// A file has come. Its entries are replaced turn by turn.
     pub(super) fn begin_hand_over(&mut self, myself: &ActorRef<ShardMessage>) {
         let Some((job, Copied { written, file, entries, sources, .. })) = self.life.handing_over.lock().take() else {
             return;
         };
-        let mut files = self.cold_files.files().clone();
-        files.insert(written.file, file);
-        self.set_files(self.cold_files.with(files));
-        self.handing =
-            Some(Handing { job, file: written.file, bytes: written.bytes, sources, left: entries.into_iter() });
+        let (seq, bytes, left) = (written.file, written.bytes, entries.into_iter());
+        self.handing = Some(Handing { job, file: seq, open: file, bytes, sources, left });
         self.go_on_handing(myself);
     }
 
     pub(super) fn go_on_handing(&mut self, myself: &ActorRef<ShardMessage>) {
         let Some(mut handing) = self.handing.take() else { return };
+        self.open(handing.file, &handing.open);
         for (was, at) in handing.left.by_ref().take(TURN_ENTRIES) {
             let by = Arc::new(Entry::cold(was.hash(), Key::from_slice(was.key()), at));
             if self.map.replace(&was, Arc::clone(&by)) {
@@ -91,7 +91,6 @@ impl<M: StateMachine> ShardState<M> {
         let live: Vec<_> = all.map(|file| (*file, self.uses.of(*file))).collect();
         self.make_way();
         let over = self.headroom.handed_over(self.size());
-        self.drop_unused();
         self.tell_spiller(SpillMessage::HandedOver(handing.job, Handed { over, live }));
         let counters = &self.slot.counters;
         let is_spill = handing.sources.is_empty();
@@ -127,11 +126,19 @@ impl<M: StateMachine> ShardState<M> {
         self.drop_unused();
     }
 
-    /// Files that nothing refers to are closed with the last root that does. Not one that is just being handed over:
-    /// the next turn may refer to it.
+    /// Whoever is to refer to a file has it among the open ones: it may have been dropped since the last turn.
+    fn open(&mut self, seq: ColdSeq, file: &Arc<ColdFile>) {
+        if !self.cold_files.files().contains_key(&seq) {
+            let mut files = self.cold_files.files().clone();
+            files.insert(seq, Arc::clone(file));
+            self.set_files(self.cold_files.with(files));
+        }
+    }
+
+    /// Files that nothing refers to are closed with the last root that does, and the published one is not to be that
+    /// for long.
     fn drop_unused(&mut self) {
-        let coming = self.handing.as_ref().map(|handing| handing.file);
-        let is_used = |file: &ColdSeq| self.uses.of(*file) > 0 || coming == Some(*file);
+        let is_used = |file: &ColdSeq| self.uses.of(*file) > 0;
         let files = self.cold_files.files();
         if files.keys().all(is_used) {
             return;
@@ -139,6 +146,8 @@ impl<M: StateMachine> ShardState<M> {
         let files = files.iter().filter(|(file, _)| is_used(file));
         let files = files.map(|(file, open)| (*file, Arc::clone(open))).collect();
         self.set_files(self.cold_files.with(files));
+        self.changed = true;
+        self.slot.published.ask();
     }
 
     fn set_files(&mut self, files: ColdFiles<M>) {

@@ -50,24 +50,6 @@ impl ColdFile {
         Ok(Self { file, path: Arc::new(path), id, hash_key: id.hash_key(), bytes })
     }
 
-    /// Which file it is.
-    #[must_use]
-    pub fn id(&self) -> ColdId {
-        self.id
-    }
-
-    /// Where it was when it was opened.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Length of the file.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     /// Reads the page of a location and verifies it. One read, whose length the location says.
     ///
     /// # Errors

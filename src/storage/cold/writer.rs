@@ -7,7 +7,6 @@
 //! Not here: the record that names the file. Until there is one, the file is a left-over.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use super::footer::{Content, Footer};
 use super::page::{self, PAGE_BYTES, fits};
@@ -48,7 +47,9 @@ impl<'d> ColdWriter<'d> {
     /// Makes the file under its own name. The number must be one that nobody has used.
     ///
     /// # Errors
-    /// [`AlreadyExists`](std::io::ErrorKind::AlreadyExists): there is one of that name; it was not touched. Or the call failed.
+    /// [`AlreadyExists`]: there is one of that name; it was not touched. Or the call failed.
+    ///
+    /// [`AlreadyExists`]: std::io::ErrorKind::AlreadyExists
     pub fn create(disk: &'d dyn Disk, layout: &Layout, id: ColdId, schema: u32) -> Result<Self, DiskError> {
         let file = NewFile::create(disk, layout.cold(id.shard, id.file))?;
         let dir = layout.shard(id.shard);
@@ -127,9 +128,7 @@ impl<'d> ColdWriter<'d> {
         self.buffer.extend_from_slice(&footer.encode(&self.content));
         self.flush()?;
         self.file.sync()?;
-        let started = Instant::now();
         self.disk.sync_dir(&self.dir).context("sync", &self.dir)?;
-        let syncing = self.file.syncing() + started.elapsed();
         self.is_durable = true;
         // What is cold is not read soon, and memory is what it was written for.
         self.file.drop_cache();
@@ -139,7 +138,6 @@ impl<'d> ColdWriter<'d> {
             values: self.values,
             pages: self.places.len() as u64,
             payload_bytes: self.payload_bytes,
-            syncing,
             places: std::mem::take(&mut self.places),
         })
     }

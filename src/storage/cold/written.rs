@@ -1,7 +1,5 @@
 //! What a finished cold file holds, and where: the only source of locations. There is none before the file is durable.
 
-use std::time::Duration;
-
 use crate::model::{ColdSeq, Location};
 
 /// Where a page lies, and how many values it has.
@@ -25,8 +23,6 @@ pub struct Written {
     pub pages: u64,
     /// Used bytes of all pages: each value with its key, and eight bytes.
     pub payload_bytes: u64,
-    /// How long its syncs took.
-    pub syncing: Duration,
     pub(super) places: Vec<Place>,
 }
 

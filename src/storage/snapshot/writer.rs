@@ -70,8 +70,10 @@ impl<'d> SnapshotWriter<'d> {
     /// manifest has named: what has the final name already is replaced in the end.
     ///
     /// # Errors
-    /// [`AlreadyExists`](std::io::ErrorKind::AlreadyExists): somebody has left the temporary file behind; it was not touched. Or another
+    /// [`AlreadyExists`]: somebody has left the temporary file behind; it was not touched. Or another
     /// call failed: what was made is removed again, as far as that goes.
+    ///
+    /// [`AlreadyExists`]: std::io::ErrorKind::AlreadyExists
     pub fn create(disk: &'d dyn Disk, layout: &Layout, header: SnapshotHeader) -> Result<Self, DiskError> {
         let (shard, snapshot) = (header.shard, header.snapshot);
         let file = NewFile::create(disk, layout.snapshot_temporary(shard, snapshot))?;
