@@ -25,7 +25,7 @@ use crate::storage::codec::{self, CodecError};
 ///
 /// `key`, and encoding and decoding of commands, run in whichever task submits, any number at a time. Entities are
 /// encoded by threads that write snapshots and cold files, and in a shard that follows a digest; they are decoded,
-/// upcast and measured by recoveries and by threads that read cold files.
+/// upcast and measured by recoveries and by threads that read cold files, any number at a time.
 ///
 /// # Keys
 /// Any bytes, the empty key included. No length is too long by itself: a key that comes with a command is bounded by

@@ -3,11 +3,14 @@
 mod all;
 mod allowance;
 mod applier;
+mod decoding;
+mod in_order;
 mod load;
 mod reach;
 mod spilling;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::cold_files::{Open, Pages};
@@ -27,6 +30,9 @@ pub(crate) use allowance::{Allowance, Each};
 use applier::Applier;
 use load::Loaded;
 use spilling::Spilling;
+
+/// Who reads a snapshot's blocks and puts their entries together is busy with a third of the work.
+const HELPERS_MAX: usize = 3;
 
 /// A shard's state, read from its files.
 pub(crate) struct Replayed<E> {
@@ -134,12 +140,20 @@ struct Replay<'a, M> {
     what: Replaying<'a, M>,
     shard: ShardId,
     until: Until,
+    /// So many threads help.
+    helpers: usize,
 }
 
 impl<M: StateMachine> Replaying<'_, M> {
     /// A shard's state at a place of its log.
     pub(crate) fn shard(self, shard: ShardId, until: Until) -> Result<Replayed<M::Entity>, LogError> {
-        Replay { what: self, shard, until }.run()
+        self.one_of(1, shard, until)
+    }
+
+    /// The same, where so many shards are read at a time.
+    fn one_of(self, shards: usize, shard: ShardId, until: Until) -> Result<Replayed<M::Entity>, LogError> {
+        let helpers = (processors() / shards).saturating_sub(1).min(HELPERS_MAX);
+        Replay { what: self, shard, until, helpers }.run()
     }
 }
 
@@ -253,6 +267,11 @@ impl<M: StateMachine> Replay<'_, M> {
             Until::Point(Point { tail: None, .. }) => Ok(Recovered::default()),
         }
     }
+}
+
+/// How many there are to be used.
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// What an entity counts for in the memory accounting.

@@ -137,8 +137,8 @@ impl<M: StateMachine> Runtime<M> {
     ///
     /// # Errors
     /// [`VersionError`]. [`VersionError::Unknown`], [`VersionError::Unreachable`], [`VersionError::OutOfMemory`] (keys
-    /// alone are too much for two states, or the present one makes no room), [`VersionError::Deadline`] (to read it took
-    /// longer than [`VersionOptions::write_deadline`](crate::VersionOptions::write_deadline)) and
+    /// alone are too much for two states, or the present one makes no room), [`VersionError::Deadline`] (to read it
+    /// took longer than [`VersionOptions::write_deadline`](crate::VersionOptions::write_deadline)) and
     /// [`VersionError::Cancelled`]: nothing was touched.
     /// [`VersionError::Shard`]: it is fenced or refused, and nothing was touched, or the version counts and this shard
     /// could not go on. [`VersionError::Indeterminate`]: the manifest failed; all shards are fenced, and the next

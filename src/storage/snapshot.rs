@@ -26,6 +26,7 @@
 //! snapshot: whatever does not verify is damage. What has only a temporary name is a left-over.
 
 pub mod block;
+mod blocks;
 pub mod footer;
 mod reader;
 mod scan;
@@ -35,7 +36,8 @@ mod writer;
 
 pub use super::new_file::SYNC_BYTES;
 pub use block::Value;
-pub use reader::{Expected, Summary, Visit, peek_header, read, verify};
+pub use blocks::{Block, Blocks};
+pub use reader::{Expected, Summary, Visit, peek_header, read, read_blocks, verify};
 pub use scan::{Scanned, scan};
 pub use writer::{SnapshotWriter, Written};
 

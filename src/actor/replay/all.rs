@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use super::{Replayed, Replaying, Until};
+use super::{Replayed, Replaying, Until, processors};
 use crate::actor::slot::Entity;
 use crate::machine::StateMachine;
 use crate::model::ShardId;
@@ -13,13 +13,13 @@ impl<M: StateMachine> Replaying<'_, M> {
     /// Replays all shards, as many at a time as there are processors. In order.
     pub(crate) fn all(self, until: impl Fn(ShardId) -> Until + Sync) -> Vec<Result<Replayed<Entity<M>>, LogError>> {
         let shards = self.manifest.shards.len();
-        let workers = thread::available_parallelism().map_or(1, usize::from).min(shards);
+        let workers = processors().min(shards).max(1);
         let waiting = Mutex::new((0..shards as u32).map(ShardId));
         let done = Mutex::new(Vec::with_capacity(shards));
         let work = || {
             loop {
                 let Some(shard) = waiting.lock().next() else { return };
-                let replayed = self.shard(shard, until(shard));
+                let replayed = self.one_of(workers, shard, until(shard));
                 done.lock().push((shard, replayed));
             }
         };

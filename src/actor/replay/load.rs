@@ -3,19 +3,18 @@
 //! Only a damaged one may be passed over, for an older one or, as long as the log has its beginning, for none. What
 //! this code cannot read, or the disk does not give, is refused.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
+use super::decoding::Decoding;
+use super::in_order::in_order;
 use super::spilling::Spilling;
-use super::{Replay, Replaying, Until, entity_bytes};
+use super::{Replay, Replaying, Until};
 use crate::actor::cold_files::Open;
 use crate::machine::StateMachine;
 use crate::model::{ColdSeq, Lsn, Position, SnapshotRecord, SnapshotSeq, Time};
-use crate::state::map::{Builder, Entry, Key, Map};
-use crate::state::{KeyHasher, StateDigest};
-use crate::storage::codec::{self, CodecError};
-use crate::storage::cold::{ColdError, ColdFile, ColdId, Shelf};
+use crate::state::StateDigest;
+use crate::state::map::{Builder, Entry, Map};
+use crate::storage::cold::{ColdError, ColdFile, ColdId};
 use crate::storage::error::{DiskError, LogError, SnapshotError};
-use crate::storage::snapshot::{self, Expected, Value};
+use crate::storage::snapshot::{self, Block, Expected};
 use crate::sync::Arc;
 
 type State<'a, M> = (Map<<M as StateMachine>::Entity>, Spilling<'a, M>, Option<StateDigest>, Time);
@@ -93,46 +92,30 @@ impl<'a, M: StateMachine> Replay<'a, M> {
     }
 
     fn load_one(&self, number: SnapshotSeq, record: &SnapshotRecord) -> Result<State<'a, M>, LogError> {
-        let hasher = KeyHasher::new(&self.what.manifest.routing, self.what.manifest.shards.len() as u32);
         let expected = Expected::recorded(self.what.manifest.directory, self.shard, number, record);
         let path = self.what.layout.snapshot(self.shard, number);
-        // In the order of hashes.
-        let (mut map, mut digest) = (Builder::new(record.entries), self.what.digest.then(StateDigest::new));
-        let mut shelf = Shelf::new(self.what.disk, self.what.layout, self.what.manifest.directory, self.shard);
         let mut spilling = Spilling::new(self.what, self.shard);
         spilling.files = Arc::new(spilling.files.with(self.open_cold(&record.cold)?));
-        let (mut unreadable, mut refused) = (None, None);
-        let summary = snapshot::read(self.what.disk, &path, &expected, &mut |schema, key, value| {
-            let hash = hasher.hash(key);
-            let entry = match value {
-                Value::Here(value) => self.entry((hash, key), (schema, value), digest.as_mut())?,
-                Value::Cold(location) => {
-                    if digest.is_some() {
-                        let value = shelf.value(key, location).map_err(|error| {
-                            unreadable = Some(error);
-                            CodecError::new("its value cannot be read")
-                        })?;
-                        self.entry((hash, key), value, digest.as_mut())?;
+        // Entries come in the order of hashes.
+        let (mut map, mut digest) = (Builder::new(record.entries), self.what.digest.then(StateDigest::new));
+        let decoding = Decoding::new(self.what, self.shard);
+        // Values in cold files are read in their order.
+        let helpers = if digest.is_some() && !record.cold.is_empty() { 0 } else { self.helpers };
+        let summary = snapshot::read_blocks(self.what.disk, &path, &expected, |blocks| {
+            let decode = |block: Block<'_>| decoding.block(&block);
+            in_order(
+                helpers,
+                || Ok(blocks.read_next()?),
+                decode,
+                |decoded| {
+                    let decoded = decoded?;
+                    if let (Some(digest), Some(taken)) = (&mut digest, &decoded.digest) {
+                        digest.merge(taken);
                     }
-                    spilling.uses.add(location);
-                    Entry::cold(hash, Key::from_slice(key), location)
-                }
-            };
-            map.push(Arc::new(entry));
-            let (bytes, keys_bytes) = map.bytes();
-            if spilling.is_needed(bytes, keys_bytes) {
-                spilling.relieve(map.so_far());
-            }
-            spilling.ask(map.bytes().0).map_err(|error| {
-                refused = Some(error);
-                CodecError::new("it is too much")
-            })
-        });
-        let summary = match (summary, refused) {
-            (Ok(summary), _) => summary,
-            (Err(_), Some(error)) => return Err(error),
-            (Err(error), None) => return Err(unreadable.map_or(error, SnapshotError::Cold).into()),
-        };
+                    decoded.entries.into_iter().try_for_each(|entry| Self::take(&mut map, &mut spilling, entry))
+                },
+            )
+        })?;
         let recorded = record.digest.filter(|recorded| recorded.schema == M::SCHEMA);
         let differs = |digest: &StateDigest| recorded.is_some_and(|recorded| recorded.hash != digest.hash());
         if digest.as_ref().is_some_and(differs) {
@@ -142,25 +125,20 @@ impl<'a, M: StateMachine> Replay<'a, M> {
         Ok((map.finish(), spilling, digest, summary.header.time))
     }
 
-    /// An entry whose entity the snapshot has.
-    fn entry(
-        &self,
-        (hash, key): (u64, &[u8]),
-        (schema, value): (u32, &[u8]),
-        digest: Option<&mut StateDigest>,
-    ) -> Result<Entry<M::Entity>, CodecError> {
-        // The application's code: what panics in there is an entity that cannot be read.
-        let entity = catch_unwind(AssertUnwindSafe(|| {
-            let entity =
-                if schema == M::SCHEMA { codec::decode(value) } else { self.what.machine.upcast_entity(schema, value) };
-            entity.map(|entity| (entity_bytes(&**self.what.machine, &entity), entity))
-        }));
-        let (bytes, entity) = entity.unwrap_or_else(|_| Err(CodecError::new("a panic")))?;
-        match digest {
-            Some(digest) if schema == M::SCHEMA => digest.add(key, value),
-            Some(digest) => digest.add(key, &codec::encode(&entity)?),
-            None => {}
+    /// The next entry, within what memory there is.
+    fn take(
+        map: &mut Builder<M::Entity>,
+        spilling: &mut Spilling<'a, M>,
+        entry: Arc<Entry<M::Entity>>,
+    ) -> Result<(), LogError> {
+        if let Some(location) = entry.location() {
+            spilling.uses.add(location);
         }
-        Ok(Entry::new(hash, Key::from_slice(key), entity, bytes))
+        map.push(entry);
+        let (bytes, keys_bytes) = map.bytes();
+        if spilling.is_needed(bytes, keys_bytes) {
+            spilling.relieve(map.so_far());
+        }
+        spilling.ask(map.bytes().0)
     }
 }
