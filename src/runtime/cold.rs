@@ -1,12 +1,13 @@
 //! Reading what is not in memory: off the runtime's workers, a page of a cold file for each key.
 
+use std::future::Future;
 use std::io;
 
 use tokio::sync::oneshot;
 
 use crate::error::ReadError;
 use crate::model::{ColdFault, ShardId};
-use crate::state::{ColdEntity, EntityRef, Looked, Pass, ScanPage, View};
+use crate::state::{ColdEntity, EntityRef, Looked, Pass, ReadCold, ScanPage, View};
 
 impl<E: Send + Sync + 'static> View<E> {
     /// The entity under a key, wherever it is. One that is in memory is returned at once, as by [`View::get`]. For
@@ -26,8 +27,8 @@ impl<E: Send + Sync + 'static> View<E> {
         }
     }
 
-    /// The entities under many keys, in the order of the keys: [`View::read`] for all of them, with one hop to another
-    /// thread for those that are not in memory.
+    /// The entities under many keys, in the order of the keys: [`View::read`] for all of them, where up to eight
+    /// threads share those that are not in memory.
     ///
     /// # Errors
     /// Each key has its own result, that of [`View::read`].
@@ -98,6 +99,11 @@ async fn read_through<E: Send + Sync + 'static>(
     all.collect()
 }
 
+/// In so many parts at most: half of the threads are left to others.
+const PARTS: usize = 8;
+/// A part has so many at least: to hand it over costs about what it takes to read one.
+const PART: usize = 8;
+
 /// Reads them all, in their order.
 async fn read_all<E: Send + Sync + 'static>(cold: Vec<ColdEntity<E>>) -> Vec<Result<EntityRef<E>, ReadError>> {
     let cached: Option<Vec<_>> = cold.iter().map(|entity| entity.cached().map(Ok)).collect();
@@ -107,6 +113,24 @@ async fn read_all<E: Send + Sync + 'static>(cold: Vec<ColdEntity<E>>) -> Vec<Res
     let Some(reader) = cold.iter().find_map(|entity| entity.cold.clone()) else {
         return failed(&cold, ColdFault::Missing);
     };
+    let (mut all, mut left) = (Vec::with_capacity(cold.len()), cold);
+    let length = left.len().div_ceil(PARTS).max(PART);
+    let mut parts = Vec::new();
+    while !left.is_empty() {
+        let behind = left.split_off(length.min(left.len()));
+        parts.push(begin_reading(&*reader, std::mem::replace(&mut left, behind)));
+    }
+    for part in parts {
+        all.extend(part.await);
+    }
+    all
+}
+
+/// Has some read by a thread, whether anybody waits for it yet or not.
+fn begin_reading<E: Send + Sync + 'static>(
+    reader: &dyn ReadCold<E>,
+    cold: Vec<ColdEntity<E>>,
+) -> impl Future<Output = Vec<Result<EntityRef<E>, ReadError>>> + use<E> {
     let interrupted = failed(&cold, ColdFault::Disk(io::ErrorKind::Interrupted));
     let (answer, answered) = oneshot::channel();
     reader.hand(Box::new(move || {
@@ -116,10 +140,79 @@ async fn read_all<E: Send + Sync + 'static>(cold: Vec<ColdEntity<E>>) -> Vec<Res
         }
     }));
     // There is no thread to be had.
-    answered.await.unwrap_or(interrupted)
+    async { answered.await.unwrap_or(interrupted) }
 }
 
 /// None of them can be read, for this reason.
 fn failed<E>(cold: &[ColdEntity<E>], why: ColdFault) -> Vec<Result<EntityRef<E>, ReadError>> {
     cold.iter().map(|entity| Err(entity.unreadable(why).into())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use crate::model::{ColdSeq, Location, Unreadable};
+    use crate::state::map::{Entry, Key};
+    use crate::sync::Arc;
+    use crate::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// More than any of this takes.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// Reads as soon as so many want to at a time, and then all that come.
+    struct Together {
+        wanted: usize,
+        came: AtomicUsize,
+        jobs: AtomicUsize,
+    }
+
+    impl ReadCold<u16> for Together {
+        fn read(&self, cold: &Arc<Entry<u16>>) -> Result<Arc<Entry<u16>>, Unreadable> {
+            self.came.fetch_add(1, Ordering::SeqCst);
+            let at = cold.location().unwrap();
+            let began = Instant::now();
+            while self.came.load(Ordering::SeqCst) < self.wanted {
+                if began.elapsed() > PATIENCE {
+                    return Err(Unreadable::new(ShardId(0), at, ColdFault::Disk(io::ErrorKind::TimedOut)));
+                }
+                thread::yield_now();
+            }
+            Ok(Arc::new(Entry::new(cold.hash(), Key::from_slice(cold.key()), at.slot, 2)))
+        }
+
+        fn cached(&self, _cold: &Entry<u16>) -> Option<Arc<Entry<u16>>> {
+            None
+        }
+
+        fn hand(&self, job: Box<dyn FnOnce() + Send>) {
+            self.jobs.fetch_add(1, Ordering::SeqCst);
+            thread::spawn(job);
+        }
+    }
+
+    async fn read(count: u16, wanted: usize) -> (usize, Vec<u16>) {
+        let together = Arc::new(Together { wanted, came: AtomicUsize::new(0), jobs: AtomicUsize::new(0) });
+        let cold = (0..count).map(|slot| {
+            let at = Location { file: ColdSeq(1), sector: 1, sectors: 8, slot };
+            let entry = Arc::new(Entry::cold(u64::from(slot), Key::from_slice(b"key"), at));
+            let cold = Some(Arc::clone(&together) as Arc<dyn ReadCold<u16>>);
+            ColdEntity { shard: ShardId(0), cold, entry, at, now: None }
+        });
+        let read = read_all(cold.collect()).await;
+        let jobs = together.jobs.load(Ordering::SeqCst);
+        (jobs, read.into_iter().map(|entity| *entity.unwrap()).collect())
+    }
+
+    #[tokio::test]
+    async fn many_are_shared_by_some_threads_and_come_in_order() {
+        for (count, threads) in [(1, 1), (8, 1), (9, 2), (64, 8), (65, 8), (1000, 8)] {
+            let (jobs, read) = read(count, threads).await;
+            assert_eq!(read, (0..count).collect::<Vec<_>>());
+            assert_eq!(jobs, threads, "{count} keys");
+        }
+    }
 }
