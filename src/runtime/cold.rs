@@ -1,12 +1,14 @@
 //! Reading what is not in memory: off the runtime's workers, a page of a cold file for each key.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
+use std::iter::Peekable;
 
 use tokio::sync::oneshot;
 
 use crate::error::ReadError;
-use crate::model::{ColdFault, ShardId};
+use crate::model::{ColdFault, Location, ShardId};
 use crate::state::{ColdEntity, EntityRef, Looked, Pass, ReadCold, ScanPage, View};
 
 impl<E: Send + Sync + 'static> View<E> {
@@ -99,31 +101,50 @@ async fn read_through<E: Send + Sync + 'static>(
     all.collect()
 }
 
-/// In so many parts at most: half of the threads are left to others.
+/// So many parts are with a thread at a time: one call leaves half of the threads to others.
 const PARTS: usize = 8;
-/// A part has so many at least: to hand it over costs about what it takes to read one.
+/// A part has so many, and what lies in the page of its last: to hand it over costs about what it takes to read one.
 const PART: usize = 8;
 
 /// Reads them all, in their order.
 async fn read_all<E: Send + Sync + 'static>(cold: Vec<ColdEntity<E>>) -> Vec<Result<EntityRef<E>, ReadError>> {
-    let cached: Option<Vec<_>> = cold.iter().map(|entity| entity.cached().map(Ok)).collect();
-    if let Some(cached) = cached {
-        return cached;
+    let (mut read, mut missing) = (Vec::with_capacity(cold.len()), Vec::new());
+    for entity in cold {
+        let here = entity.cached().map(Ok);
+        if here.is_none() {
+            missing.push(entity);
+        }
+        read.push(here);
     }
+    let mut rest = if missing.is_empty() { Vec::new() } else { read_missing(missing).await }.into_iter();
+    read.into_iter().filter_map(|here| here.or_else(|| rest.next())).collect()
+}
+
+/// Reads what no cache has, in parts.
+async fn read_missing<E: Send + Sync + 'static>(cold: Vec<ColdEntity<E>>) -> Vec<Result<EntityRef<E>, ReadError>> {
     let Some(reader) = cold.iter().find_map(|entity| entity.cold.clone()) else {
         return failed(&cold, ColdFault::Missing);
     };
-    let (mut all, mut left) = (Vec::with_capacity(cold.len()), cold);
-    let length = left.len().div_ceil(PARTS).max(PART);
-    let mut parts = Vec::new();
-    while !left.is_empty() {
-        let behind = left.split_off(length.min(left.len()));
-        parts.push(begin_reading(&*reader, std::mem::replace(&mut left, behind)));
+    let mut all = Vec::with_capacity(cold.len());
+    let mut left = cold.into_iter().peekable();
+    let mut parts = VecDeque::new();
+    loop {
+        while parts.len() < PARTS && left.peek().is_some() {
+            parts.push_back(begin_reading(&*reader, next_part(&mut left)));
+        }
+        let Some(first) = parts.pop_front() else { return all };
+        all.extend(first.await);
     }
-    for part in parts {
-        all.extend(part.await);
+}
+
+fn next_part<E>(left: &mut Peekable<std::vec::IntoIter<ColdEntity<E>>>) -> Vec<ColdEntity<E>> {
+    let mut part: Vec<_> = left.by_ref().take(PART).collect();
+    let page = |entity: &ColdEntity<E>| Location { slot: 0, ..entity.at };
+    let last = part.last().map(|entity| (entity.shard, page(entity)));
+    while let Some(entity) = left.next_if(|entity| Some((entity.shard, page(entity))) == last) {
+        part.push(entity);
     }
-    all
+    part
 }
 
 /// Has some read by a thread, whether anybody waits for it yet or not.
@@ -135,9 +156,9 @@ fn begin_reading<E: Send + Sync + 'static>(
     let (answer, answered) = oneshot::channel();
     reader.hand(Box::new(move || {
         // Whoever has gone meanwhile wants nothing.
-        if !answer.is_closed() {
-            let _ = answer.send(cold.iter().map(|entity| entity.read().map_err(ReadError::from)).collect());
-        }
+        let wanted = cold.iter().take_while(|_| !answer.is_closed());
+        let read = wanted.map(|entity| entity.read().map_err(ReadError::from)).collect();
+        let _ = answer.send(read);
     }));
     // There is no thread to be had.
     async { answered.await.unwrap_or(interrupted) }
@@ -153,7 +174,7 @@ mod tests {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use crate::model::{ColdSeq, Location, Unreadable};
+    use crate::model::{ColdSeq, Unreadable};
     use crate::state::map::{Entry, Key};
     use crate::sync::Arc;
     use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -194,10 +215,11 @@ mod tests {
         }
     }
 
-    async fn read(count: u16, wanted: usize) -> (usize, Vec<u16>) {
+    /// How many parts so many entities were read in, and what came of them.
+    async fn read(count: u16, per_page: u16, wanted: usize) -> (usize, Vec<u16>) {
         let together = Arc::new(Together { wanted, came: AtomicUsize::new(0), jobs: AtomicUsize::new(0) });
         let cold = (0..count).map(|slot| {
-            let at = Location { file: ColdSeq(1), sector: 1, sectors: 8, slot };
+            let at = Location { file: ColdSeq(1), sector: u32::from(slot / per_page), sectors: 8, slot };
             let entry = Arc::new(Entry::cold(u64::from(slot), Key::from_slice(b"key"), at));
             let cold = Some(Arc::clone(&together) as Arc<dyn ReadCold<u16>>);
             ColdEntity { shard: ShardId(0), cold, entry, at, now: None }
@@ -209,10 +231,19 @@ mod tests {
 
     #[tokio::test]
     async fn many_are_shared_by_some_threads_and_come_in_order() {
-        for (count, threads) in [(1, 1), (8, 1), (9, 2), (64, 8), (65, 8), (1000, 8)] {
-            let (jobs, read) = read(count, threads).await;
+        for (count, together, parts) in [(1, 1, 1), (8, 1, 1), (9, 2, 2), (64, 8, 8), (65, 8, 9), (1000, 8, 125)] {
+            let (handed, read) = read(count, 1, together).await;
             assert_eq!(read, (0..count).collect::<Vec<_>>());
-            assert_eq!(jobs, threads, "{count} keys");
+            assert_eq!(handed, parts, "{count} keys");
+        }
+    }
+
+    /// Several would read it several times.
+    #[tokio::test]
+    async fn a_page_is_in_one_part() {
+        for (per_page, parts) in [(5, 10), (20, 5), (100, 1)] {
+            let (handed, read) = read(100, per_page, 1).await;
+            assert_eq!((handed, read), (parts, (0..100).collect()), "{per_page} a page");
         }
     }
 }

@@ -70,6 +70,10 @@ impl<'a, M: StateMachine> Decoding<'a, M> {
         digest: &mut StateDigest,
         unreadable: &mut Option<ColdError>,
     ) -> Result<(), CodecError> {
+        // Many a page is read for one block.
+        if self.what.allowance.is_some_and(|allowance| allowance.is_given_up()) {
+            return Err(CodecError::new("nobody wants it any more"));
+        }
         let mut shelf = self.shelf.lock();
         let value = shelf.value(key, location).map_err(|error| {
             *unreadable = Some(error);

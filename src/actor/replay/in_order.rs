@@ -53,10 +53,12 @@ pub(super) fn in_order<I: Send, O: Send, X>(
 
 fn carry_out<I, O>((piece, done): Job<I, O>, work: &impl Fn(I) -> O) {
     // Behind an error nobody wants it.
-    let _ = done.send(work(piece));
+    if !done.is_disconnected() {
+        let _ = done.send(work(piece));
+    }
 }
 
-/// Waits for what is next. What waits meanwhile is done here: that is in front of it, or it.
+/// Waits for what is next. Meanwhile what waits is done here: it, or what is behind it while a helper has it.
 fn wait<I, O>(first: &Receiver<O>, waiting: &Receiver<Job<I, O>>, work: &impl Fn(I) -> O) -> Option<O> {
     while first.is_empty() && !first.is_disconnected() {
         let Ok(job) = waiting.try_recv() else { break };
@@ -138,6 +140,24 @@ mod tests {
             assert_eq!(in_order(helpers, next, |piece| piece, take), Ok(()));
             assert_eq!(most.into_inner(), AHEAD * helpers + 1);
         }
+    }
+
+    /// The pieces behind an error were given away already.
+    #[test]
+    fn what_nobody_wants_is_not_done() {
+        let (mut given, done) = (0, AtomicUsize::new(0));
+        let next = || {
+            given += 1;
+            Ok(Some(given))
+        };
+        let work = |_| _ = done.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(in_order(0, next, work, |()| Err(())), Err(()));
+        assert_eq!(done.into_inner(), 1);
+        let (jobs, waiting) = flume::unbounded::<Job<u32, u32>>();
+        let (answer, nobody) = flume::bounded(1);
+        jobs.send((1, answer)).unwrap();
+        drop(nobody);
+        carry_out(waiting.recv().unwrap(), &|_| panic!("nobody wants it"));
     }
 
     /// Whatever comes back to the caller, it is not a result.

@@ -91,6 +91,8 @@ impl<M: StateMachine> ShardState<M> {
         let live: Vec<_> = all.map(|file| (*file, self.uses.of(*file))).collect();
         self.make_way();
         let over = self.headroom.handed_over(self.size());
+        // The root that is asked for below is the first without them.
+        self.drop_unused();
         self.tell_spiller(SpillMessage::HandedOver(handing.job, Handed { over, live }));
         let counters = &self.slot.counters;
         let is_spill = handing.sources.is_empty();
