@@ -187,8 +187,13 @@ mod tests {
     /// Reads as soon as so many want to at a time, and then all that come.
     struct Together {
         wanted: usize,
+        /// Those of even numbers.
+        caches: bool,
         came: AtomicUsize,
+        done: AtomicUsize,
         jobs: AtomicUsize,
+        /// So many were to be read at a time, where a part has no more than it has to.
+        most: AtomicUsize,
     }
 
     impl ReadCold<u16> for Together {
@@ -202,22 +207,27 @@ mod tests {
                 }
                 thread::yield_now();
             }
+            self.done.fetch_add(1, Ordering::SeqCst);
             Ok(Arc::new(Entry::new(cold.hash(), Key::from_slice(cold.key()), at.slot, 2)))
         }
 
-        fn cached(&self, _cold: &Entry<u16>) -> Option<Arc<Entry<u16>>> {
-            None
+        fn cached(&self, cold: &Entry<u16>) -> Option<Arc<Entry<u16>>> {
+            let slot = cold.location().unwrap().slot;
+            let is_there = self.caches && slot.is_multiple_of(2);
+            is_there.then(|| Arc::new(Entry::new(cold.hash(), Key::from_slice(cold.key()), slot, 2)))
         }
 
         fn hand(&self, job: Box<dyn FnOnce() + Send>) {
-            self.jobs.fetch_add(1, Ordering::SeqCst);
+            let jobs = self.jobs.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max((PART * jobs).saturating_sub(self.done.load(Ordering::SeqCst)), Ordering::SeqCst);
             thread::spawn(job);
         }
     }
 
-    /// How many parts so many entities were read in, and what came of them.
-    async fn read(count: u16, per_page: u16, wanted: usize) -> (usize, Vec<u16>) {
-        let together = Arc::new(Together { wanted, came: AtomicUsize::new(0), jobs: AtomicUsize::new(0) });
+    /// Reads so many entities.
+    async fn read(count: u16, per_page: u16, (wanted, caches): (usize, bool)) -> (Arc<Together>, Vec<u16>) {
+        let [came, done, jobs, most] = [0; 4].map(AtomicUsize::new);
+        let together = Arc::new(Together { wanted, caches, came, done, jobs, most });
         let cold = (0..count).map(|slot| {
             let at = Location { file: ColdSeq(1), sector: u32::from(slot / per_page), sectors: 8, slot };
             let entry = Arc::new(Entry::cold(u64::from(slot), Key::from_slice(b"key"), at));
@@ -225,16 +235,17 @@ mod tests {
             ColdEntity { shard: ShardId(0), cold, entry, at, now: None }
         });
         let read = read_all(cold.collect()).await;
-        let jobs = together.jobs.load(Ordering::SeqCst);
-        (jobs, read.into_iter().map(|entity| *entity.unwrap()).collect())
+        (together, read.into_iter().map(|entity| *entity.unwrap()).collect())
     }
 
     #[tokio::test]
     async fn many_are_shared_by_some_threads_and_come_in_order() {
-        for (count, together, parts) in [(1, 1, 1), (8, 1, 1), (9, 2, 2), (64, 8, 8), (65, 8, 9), (1000, 8, 125)] {
-            let (handed, read) = read(count, 1, together).await;
+        for (count, at_a_time, parts) in [(1, 1, 1), (8, 1, 1), (9, 2, 2), (64, 8, 8), (65, 8, 9), (1000, 8, 125)] {
+            let (together, read) = read(count, 1, (at_a_time, false)).await;
             assert_eq!(read, (0..count).collect::<Vec<_>>());
-            assert_eq!(handed, parts, "{count} keys");
+            assert_eq!(together.jobs.load(Ordering::SeqCst), parts, "{count} keys");
+            let most = together.most.load(Ordering::SeqCst);
+            assert!(most <= PARTS * PART, "{most} of {count} are with threads, and others wait for these");
         }
     }
 
@@ -242,8 +253,17 @@ mod tests {
     #[tokio::test]
     async fn a_page_is_in_one_part() {
         for (per_page, parts) in [(5, 10), (20, 5), (100, 1)] {
-            let (handed, read) = read(100, per_page, 1).await;
-            assert_eq!((handed, read), (parts, (0..100).collect()), "{per_page} a page");
+            let (together, read) = read(100, per_page, (1, false)).await;
+            assert_eq!(read, (0..100).collect::<Vec<_>>());
+            assert_eq!(together.jobs.load(Ordering::SeqCst), parts, "{per_page} a page");
         }
+    }
+
+    /// It would count as used twice.
+    #[tokio::test]
+    async fn what_a_cache_has_is_not_read() {
+        let (together, read) = read(100, 1, (1, true)).await;
+        assert_eq!(read, (0..100).collect::<Vec<_>>());
+        assert_eq!(together.done.load(Ordering::SeqCst), 50);
     }
 }

@@ -1,13 +1,12 @@
 //! Cold files that nothing refers to are closed, and their space is given back, though nobody writes any more.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use mainstay::Runtime;
 use mainstay::kv::{Command, Kv};
 
 use crate::descriptors::open_files;
-use crate::state::{Model, PATIENCE, cold_entries, options, sum, until};
+use crate::state::{Model, cold_entries, options, sum, until};
 use crate::support::directory;
 
 const LIMIT: u64 = 6 << 20;
@@ -16,15 +15,6 @@ const KEYS: u32 = 16_000;
 fn open_cold_files(dir: &Path) -> usize {
     let files = open_files(dir);
     files.iter().filter(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("cold-"))).count()
-}
-
-/// Waits until no cold file is open.
-async fn closed(dir: &Path) {
-    let started = Instant::now();
-    while open_cold_files(dir) > 0 {
-        assert!(started.elapsed() < PATIENCE, "{:?}", open_files(dir));
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// The root that is published is the last one that has the files.
@@ -46,7 +36,7 @@ async fn what_nothing_refers_to_is_closed() {
         // Whatever readers are shown from here on, no command has changed it.
         model.check(&runtime, KEYS).await;
         until(&runtime, "given up", |stats| sum(stats, |shard| shard.cold_files + shard.cold_live) == 0).await;
-        closed(dir.path()).await;
+        until(&runtime, "closed", |_| open_cold_files(dir.path()) == 0).await;
     }
     runtime.shutdown().await.unwrap();
 }
